@@ -1,0 +1,1 @@
+//! The composition root: settings → parts → running server → drained.

@@ -1,0 +1,39 @@
+//! What the batching layer asks of an inference engine: rows are admitted between steps, steps finish rows.
+
+/// Something that holds rows and advances all of them in steps.
+///
+/// A convolutional net finishes every row in one step; an LSTM advances every row by a token. A worker owns its
+/// engine: one thread calls it. A panic in [`admit`](Self::admit) or [`step`](Self::step) is caught by the worker,
+/// which then calls [`reset`](Self::reset) and tries the rows one by one.
+pub trait Engine: Send + 'static {
+    /// What is admitted. Cloned cheaply (it is kept until its answer is out, to be tried alone after a panic).
+    type Row: Clone + Send + 'static;
+    /// What comes out.
+    type Answer: Send + 'static;
+
+    /// Rows held at once at most; at least 1, and constant.
+    fn capacity(&self) -> usize;
+
+    /// `row` joins in the free `slot`, `0..capacity()`.
+    ///
+    /// # Errors
+    /// The row itself is at fault; the engine stays as it was.
+    fn admit(&mut self, slot: usize, row: Self::Row) -> Result<(), RowError>;
+
+    /// Every held row advances; the finished ones are pushed with their slot, which is free from then on.
+    fn step(&mut self, finished: &mut Vec<(usize, Result<Self::Answer, RowError>)>);
+
+    /// The row in `slot` is dropped: its caller is gone.
+    fn evict(&mut self, slot: usize);
+
+    /// Every row is dropped and the state is as new.
+    fn reset(&mut self);
+}
+
+/// Why one row failed while its neighbours were answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct RowError {
+    /// What was wrong with the row.
+    pub reason: String,
+}

@@ -1,0 +1,130 @@
+//! Every bound of the program, in one place. Units are in the names; relations are asserted at compile time.
+//!
+//! A bound that an operator may tighten or widen is a *default* here and a key in `config/sconce.toml`;
+//! the others are fixed, because a wider one would let one caller spend what belongs to all.
+
+/// Kibibyte.
+pub const KIB: usize = 1024;
+/// Mebibyte.
+pub const MIB: usize = 1024 * KIB;
+
+// --- HTTP -------------------------------------------------------------------------------------
+
+/// Default largest request body: 10 MiB, a 20-megapixel JPEG.
+pub const BODY_BYTES_DEFAULT: usize = 10 * MIB;
+/// Largest body an operator may allow.
+pub const BODY_BYTES_MAX: usize = 256 * MIB;
+/// Header lines of one request.
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of request line and headers together.
+pub const HEADER_BYTES_MAX: usize = 16 * KIB;
+/// Nesting of a JSON body; ours needs 3.
+pub const JSON_DEPTH_MAX: usize = 32;
+/// Inputs in one request.
+pub const REQUEST_INPUTS_MAX: usize = 256;
+/// Parts of a multipart body.
+pub const MULTIPART_PARTS_MAX: usize = 64;
+/// Connections open at once, by default.
+pub const CONNECTIONS_DEFAULT: usize = 4096;
+/// Seconds a client has to send its header, by default.
+pub const HEADER_SECONDS_DEFAULT: u64 = 5;
+/// Seconds a client has to send its body, by default.
+pub const BODY_SECONDS_DEFAULT: u64 = 30;
+/// Milliseconds a request may take unless it says otherwise.
+pub const DEADLINE_MS_DEFAULT: u64 = 10_000;
+/// Milliseconds a request may ask for.
+pub const DEADLINE_MS_MAX: u64 = 120_000;
+/// Seconds that in-flight requests have once draining began, by default.
+pub const DRAIN_SECONDS_DEFAULT: u64 = 25;
+/// Bytes of a request id taken over from the caller.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+
+// --- Inputs -----------------------------------------------------------------------------------
+
+/// Bytes of one text: 64 KiB is some 10,000 words.
+pub const TEXT_BYTES_MAX: usize = 64 * KIB;
+/// Tokens of one text that a model may ask for.
+pub const TEXT_TOKENS_MAX: usize = 16_384;
+/// Pixels a side of an encoded picture.
+pub const PICTURE_SIDE_MAX: u32 = 16_384;
+/// Pixels of an encoded picture: 40 million, a phone's largest.
+pub const PICTURE_PIXELS_MAX: u64 = 40_000_000;
+/// Bytes a picture decoder may allocate: 40 million pixels of RGBA.
+pub const PICTURE_DECODE_BYTES_MAX: u64 = 160_000_000;
+/// Pixels a side of what a network sees.
+pub const NETWORK_SIDE_MAX: u32 = 1024;
+
+// --- Models -----------------------------------------------------------------------------------
+
+/// Bytes of a model's name.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Models in one models directory.
+pub const MODELS_MAX: usize = 256;
+/// Versions of one model looked at.
+pub const VERSIONS_MAX: usize = 1024;
+/// Bytes of `model.toml`.
+pub const MANIFEST_BYTES_MAX: u64 = MIB as u64;
+/// Bytes of `golden.json`.
+pub const GOLDEN_BYTES_MAX: u64 = 8 * MIB as u64;
+/// Golden samples of one version.
+pub const GOLDEN_SAMPLES_MAX: usize = 64;
+/// Bytes of `tokenizer.json`.
+pub const TOKENIZER_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Bytes of a weights file.
+pub const WEIGHTS_BYTES_MAX: u64 = 4 * 1024 * MIB as u64;
+/// Bytes of a safetensors header.
+pub const SAFETENSORS_HEADER_BYTES_MAX: usize = MIB;
+/// Tensors of one model.
+pub const TENSORS_MAX: usize = 10_000;
+/// Dimensions of one tensor.
+pub const TENSOR_RANK_MAX: usize = 8;
+/// Labels of one model.
+pub const LABELS_MAX: usize = 100_000;
+/// Bytes of one label.
+pub const LABEL_BYTES_MAX: usize = 1024;
+/// Rows of an embedding table.
+pub const VOCABULARY_MAX: usize = 1_000_000;
+/// Width of an embedding or hidden state.
+pub const WIDTH_MAX: usize = 16_384;
+/// Layers of an LSTM.
+pub const LSTM_LAYERS_MAX: usize = 4;
+/// Blocks of a convolutional classifier.
+pub const CONV_BLOCKS_MAX: usize = 64;
+
+// --- Batching ---------------------------------------------------------------------------------
+
+/// Rows waiting for one model version, by default.
+pub const QUEUE_ROWS_DEFAULT: usize = 1024;
+/// Rows waiting for one model version at most.
+pub const QUEUE_ROWS_MAX: usize = 65_536;
+/// Rows an engine holds at once, by default.
+pub const ENGINE_ROWS_DEFAULT: usize = 32;
+/// Rows an engine may hold at once.
+pub const ENGINE_ROWS_MAX: usize = 4096;
+/// Worker threads of one model version.
+pub const WORKERS_MAX: usize = 256;
+
+// --- Import -----------------------------------------------------------------------------------
+
+/// Bytes of the pickle inside a `.pt` archive: names and shapes only, so 4 MiB is 10,000 tensors and more.
+pub const PICKLE_BYTES_MAX: u64 = 4 * MIB as u64;
+/// Values on the stack of the pickle reader.
+pub const PICKLE_STACK_MAX: usize = 100_000;
+/// Entries of a `.pt` archive.
+pub const ARCHIVE_ENTRIES_MAX: usize = 20_000;
+
+// --- Training data ----------------------------------------------------------------------------
+
+/// Rows of one data set.
+pub const DATASET_ROWS_MAX: usize = 10_000_000;
+/// Bytes of one data file.
+pub const DATASET_FILE_BYTES_MAX: u64 = 4 * 1024 * MIB as u64;
+
+const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
+const _: () = assert!(TEXT_BYTES_MAX < BODY_BYTES_DEFAULT);
+const _: () = assert!(QUEUE_ROWS_DEFAULT <= QUEUE_ROWS_MAX);
+const _: () = assert!(ENGINE_ROWS_DEFAULT <= ENGINE_ROWS_MAX);
+const _: () = assert!(REQUEST_INPUTS_MAX <= QUEUE_ROWS_DEFAULT);
+const _: () = assert!(DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
+const _: () = assert!(PICTURE_PIXELS_MAX * 4 <= PICTURE_DECODE_BYTES_MAX);
+const _: () = assert!(GOLDEN_BYTES_MAX > MANIFEST_BYTES_MAX);

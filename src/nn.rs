@@ -1,0 +1,14 @@
+//! The networks, in candle: trained by it, and the oracle of every faster engine.
+
+mod architecture;
+mod collate;
+mod network;
+mod weights;
+
+pub mod conv;
+pub mod lstm;
+
+pub use architecture::{Architecture, BadArchitecture};
+pub use collate::Batch;
+pub use network::{Mode, Network};
+pub use weights::{Mismatch, Weights};

@@ -1,0 +1,11 @@
+//! One model version as a tower service: prepare → batch → engine → present. Knows no HTTP, no JSON.
+
+mod golden;
+mod prepare;
+mod present;
+mod service;
+
+pub use golden::{record_golden, verify_golden};
+pub use prepare::{PrepareError, Prepared, Preparer};
+pub use present::{Outcome, Presenter};
+pub use service::{Answer, Config, Error, Pipeline, Request, StartError, Timing};

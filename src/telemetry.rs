@@ -1,0 +1,7 @@
+//! Logs and metrics: set up once, named in one place.
+
+mod logs;
+
+pub mod metrics;
+
+pub use logs::{LogFormat, install_logs};

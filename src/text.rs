@@ -1,0 +1,7 @@
+//! Text: tokenizers, given or trained. (Hugging Face `tokenizer.json`.)
+
+mod tokenizer;
+mod trained;
+
+pub use tokenizer::{Tokenizer, TokenizerError};
+pub use trained::{Kind, Recipe};
