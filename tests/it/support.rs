@@ -1,0 +1,4 @@
+//! What several tests need: a running server of the real binary, a client, folders of models.
+
+pub mod client;
+pub mod server;
