@@ -1,4 +1,5 @@
 //! What several tests need: a running server of the real binary, a client, folders of models.
 
 pub mod client;
+pub mod pictures;
 pub mod server;
