@@ -1,4 +1,8 @@
 //! All integration tests, in one binary: ports are 0, nothing is downloaded, nothing sleeps to be safe.
 
+mod readme;
+mod serve_drain;
+mod serve_load;
+mod serve_swap;
 mod support;
 mod tidy;
