@@ -1,5 +1,6 @@
 //! Logs and metrics: set up once, named in one place.
 
+mod line;
 mod logs;
 
 pub mod metrics;

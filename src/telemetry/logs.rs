@@ -1,6 +1,14 @@
 //! Structured logs on standard error.
 
+use std::io::{IsTerminal as _, stderr};
+use std::sync::Once;
+
 use serde::{Deserialize, Serialize};
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::line::OneLine;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,10 +23,134 @@ pub enum LogFormat {
     Json,
 }
 
-/// Installs the process's log subscriber; `filter` as in `RUST_LOG` (`info`, `sconce=debug`).
+impl LogFormat {
+    /// `Auto` made up its mind.
+    fn settled(self, terminal: bool) -> Self {
+        match (self, terminal) {
+            (Self::Auto, true) => Self::Text,
+            (Self::Auto, false) => Self::Json,
+            (chosen, _) => chosen,
+        }
+    }
+}
+
+/// Installs the process's log subscriber, once; `filter` as in `RUST_LOG` (`info`, `sconce=debug`). A second call
+/// checks its filter and changes nothing. Panics, caught or not, are logged as errors from then on.
 ///
 /// # Errors
 /// The filter cannot be read.
-pub fn install_logs(_format: LogFormat, _filter: &str) -> Result<(), String> {
-    todo!()
+pub fn install_logs(format: LogFormat, filter: &str) -> Result<(), String> {
+    static INSTALLED: Once = Once::new();
+    let filter = read_filter(filter)?;
+    let format = format.settled(stderr().is_terminal());
+    INSTALLED.call_once(|| {
+        let installed =
+            tracing::subscriber::set_global_default(subscriber(format, filter, || OneLine(stderr())));
+        // Whoever set a subscriber of their own before wants their own panics as well.
+        if installed.is_ok() {
+            log_panics();
+        }
+    });
+    Ok(())
+}
+
+fn read_filter(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(filter).map_err(|error| {
+        format!("log filter {filter:?}: {error}; expected such as \"info\" or \"sconce=debug\"")
+    })
+}
+
+/// The subscriber that writes events to `writer`, each with one write. Text has no colours: the escape sequences of
+/// colours and those that a caller smuggled in could not be told apart where they are escaped.
+fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
+    match format {
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
+        LogFormat::Auto | LogFormat::Text => Box::new(builder.finish()),
+    }
+}
+
+/// A panic is a line in the log like any other, not text between the lines.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        let said = panic.payload_as_str().unwrap_or("something that is not text");
+        tracing::error!(place, thread = thread.name().unwrap_or_default(), "panicked: {said}");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
+        let written = Written::default();
+        let sink = written.clone();
+        let subscriber = subscriber(format, read_filter(filter).unwrap(), move || OneLine(sink.clone()));
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_field_cannot_break_out_of_its_line() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged(format, "info", || {
+                let hostile = "x\n\x1b[31mERROR all is lost\u{9b}\r";
+                tracing::info!(path = %hostile, body = ?hostile, "asked for {hostile}");
+            });
+            assert_eq!(text.matches('\n').count(), 1, "{text}");
+            assert!(text.ends_with('\n'));
+            assert!(!text.trim_end_matches('\n').contains(char::is_control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn json_lines_are_objects_with_the_fields_on_top() {
+        let text = logged(LogFormat::Json, "info", || {
+            let _span = tracing::info_span!("request", id = "r1").entered();
+            tracing::warn!(model = "m", "refused");
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&line["level"], &line["model"], &line["message"]),
+            (&"WARN".into(), &"m".into(), &"refused".into())
+        );
+        assert_eq!(line["span"]["id"], "r1");
+    }
+
+    #[test]
+    fn the_filter_filters_and_a_wrong_one_is_named() {
+        assert_eq!(logged(LogFormat::Text, "warn", || tracing::info!("quiet")), "");
+        let message = install_logs(LogFormat::Text, "sconce=loud").unwrap_err();
+        assert!(message.contains("sconce=loud") && message.contains("sconce=debug"), "{message}");
+    }
+
+    #[test]
+    fn auto_is_text_on_a_terminal_only() {
+        assert_eq!(LogFormat::Auto.settled(true), LogFormat::Text);
+        assert_eq!(LogFormat::Auto.settled(false), LogFormat::Json);
+        assert_eq!(LogFormat::Text.settled(false), LogFormat::Text);
+    }
 }
