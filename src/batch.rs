@@ -1,11 +1,27 @@
 //! The batching layer: rows queue, worker threads admit them into engines that advance in steps.
 //!
-//! Generic: it knows no model. See `src/README.md` for the one idea behind it.
+//! Generic: it knows no model. See `src/README.md` for the one idea behind it. A worker's life is
+//! *admit from the queue up to capacity · step · answer the finished · sleep only when empty and idle*; there is no
+//! timer: an idle worker never waits for company, and a batch is decided when a worker is free, never earlier.
 
 mod engine;
 mod error;
+mod future;
+mod layer;
+mod message;
+mod queue;
+mod rate;
 mod service;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod toy;
 
 pub use engine::{Engine, RowError};
 pub use error::Error;
-pub use service::{Batch, BatchLayer, Config, Done, Job};
+pub use future::ResponseFuture;
+pub use layer::{BatchLayer, Config};
+pub use message::{Done, Job};
+pub use service::Batch;

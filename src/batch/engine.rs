@@ -11,7 +11,7 @@ pub trait Engine: Send + 'static {
     /// What comes out.
     type Answer: Send + 'static;
 
-    /// Rows held at once at most; at least 1, and constant.
+    /// Rows held at once at most: 1 to [`crate::limits::ENGINE_ROWS_MAX`], and constant.
     fn capacity(&self) -> usize;
 
     /// `row` joins in the free `slot`, `0..capacity()`.

@@ -1,101 +1,89 @@
-//! The tower face of the batching layer: [`BatchLayer`] turns a maker of engines into a [`Batch`] service of rows.
+//! The tower service: rows in, answers out.
 
-use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::Pin;
+use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{Engine, Error};
+use tokio::sync::oneshot;
 
-/// How a batching layer is set up.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// What is served, for thread names and metric labels.
-    pub name: String,
-    /// Rows that may wait; one more is refused with [`Error::Full`].
-    pub queue_rows_max: usize,
-    /// Worker threads, each with an engine of its own; at least 1.
-    pub workers: usize,
-}
-
-/// One row to compute.
-#[derive(Clone, Debug)]
-pub struct Job<R> {
-    /// What the engine admits.
-    pub row: R,
-    /// When its caller stops waiting; a row that is not computed by then is dropped unanswered by the engine.
-    pub deadline: Option<Instant>,
-}
-
-/// An answer and what it took.
-#[derive(Clone, Debug)]
-pub struct Done<A> {
-    /// What the engine answered.
-    pub answer: A,
-    /// From enqueueing to admission.
-    pub queued: Duration,
-    /// From admission to the answer.
-    pub computed: Duration,
-}
-
-/// Makes a [`Batch`] of a function that makes engines, one a worker.
-#[derive(Clone, Debug)]
-pub struct BatchLayer {
-    config: Config,
-}
-
-impl BatchLayer {
-    /// A layer with this set-up.
-    #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self { config }
-    }
-}
-
-impl<F, E> tower::Layer<F> for BatchLayer
-where
-    F: Fn() -> E + Send + Sync + 'static,
-    E: Engine,
-{
-    type Service = Batch<E>;
-
-    fn layer(&self, _make_engine: F) -> Batch<E> {
-        todo!("{:?}", self.config)
-    }
-}
+use super::future::{ResponseFuture, Waiting};
+use super::message::{Message, Ticket};
+use super::queue::Queue;
+use super::worker::{self, StepClocks};
+use super::{Config, Done, Engine, Error, Job};
+use crate::limits::{QUEUE_ROWS_MAX, WORKERS_MAX};
+use crate::telemetry::metrics::{BatchMeter, RowOutcome};
 
 /// The service: rows in, answers out, batched in between. Clones share queue and workers; when the last clone is
 /// dropped the queue closes, what it holds is answered, and the workers end.
-#[derive(Debug)]
 pub struct Batch<E: Engine> {
-    engine: PhantomData<E>,
+    owner: Arc<Owner<E>>,
 }
 
-impl<E: Engine> Clone for Batch<E> {
-    fn clone(&self) -> Self {
-        Self { engine: PhantomData }
-    }
+/// Closes the queue when the last clone of the service goes.
+struct Owner<E: Engine> {
+    queue: Arc<Queue<E::Row, E::Answer>>,
+    clocks: Arc<StepClocks>,
 }
 
 impl<E: Engine> Batch<E> {
+    /// Starts the workers.
+    pub(super) fn start(config: &Config, make_engine: impl Fn() -> E + Send + Sync + 'static) -> Self {
+        let workers = config.workers.clamp(1, WORKERS_MAX);
+        let rows_max = config.queue_rows_max.clamp(1, QUEUE_ROWS_MAX);
+        let queue = Arc::new(Queue::new(rows_max, workers, BatchMeter::new(&config.name)));
+        let clocks = Arc::new(StepClocks::new(workers));
+        worker::spawn(&config.name, make_engine, &queue, &clocks);
+        Self { owner: Arc::new(Owner { queue, clocks }) }
+    }
+
     /// Rows waiting now.
     #[must_use]
     pub fn queued(&self) -> usize {
-        todo!()
+        self.owner.queue.len()
     }
 
     /// How long the longest step under way has been running: a worker that hangs shows here.
     #[must_use]
     pub fn longest_step(&self) -> Duration {
-        todo!()
+        self.owner.clocks.longest()
+    }
+
+    /// Closes the queue: a new row is refused with [`Error::Closed`], what waits is answered, then the workers end.
+    pub fn close(&self) {
+        self.owner.queue.close();
+    }
+
+    /// Closes the queue and blocks until the workers have ended, which takes as long as the rows they hold.
+    pub fn join(&self) {
+        self.close();
+        self.owner.queue.join();
+    }
+}
+
+impl<E: Engine> Clone for Batch<E> {
+    fn clone(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<E: Engine> fmt::Debug for Batch<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("queued", &self.queued()).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Drop for Owner<E> {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
 
 impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
     type Response = Done<E::Answer>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Done<E::Answer>, Error>> + Send>>;
+    type Future = ResponseFuture<E::Answer>;
 
     /// Always ready: a full queue is an answer, not a wait.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -103,7 +91,24 @@ impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
     }
 
     /// Enqueues at once. Dropping the future drops the row.
-    fn call(&mut self, _job: Job<E::Row>) -> Self::Future {
-        todo!()
+    fn call(&mut self, Job { row, deadline }: Job<E::Row>) -> Self::Future {
+        let queue = &self.owner.queue;
+        let enqueued = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= enqueued) {
+            queue.meter.row(RowOutcome::Expired);
+            return ResponseFuture::refused(Error::Expired { waited: Duration::ZERO });
+        }
+        let (sender, reply) = oneshot::channel();
+        let ticket = Ticket { enqueued, deadline, reply: sender };
+        match queue.push(Message { row, ticket }) {
+            Ok(()) => {
+                let gone = Arc::clone(queue.gone());
+                ResponseFuture::waiting(Waiting { reply, enqueued, deadline, gone, alarm: None })
+            }
+            Err(error) => {
+                queue.meter.row(RowOutcome::Refused);
+                ResponseFuture::refused(error)
+            }
+        }
     }
 }

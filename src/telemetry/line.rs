@@ -26,7 +26,8 @@ fn one_line(event: &str) -> String {
     let mut line = String::with_capacity(body.len() + 1);
     for character in body.chars() {
         if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
-            line.push_str(&format!("\\u{:04x}", u32::from(character)));
+            let code = u32::from(character);
+            line.extend(["\\u", &format!("{code:04x}")]);
         } else {
             line.push(character);
         }

@@ -1,0 +1,316 @@
+//! A worker: one thread, one engine, and the loop between queue and engine.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::message::{Done, Message, Ticket};
+use super::queue::{Queue, Taken};
+use super::{Engine, Error, RowError};
+use crate::limits::ENGINE_ROWS_MAX;
+
+/// Since when each worker has been in its engine, in nanoseconds after `origin`; 0 when it is not.
+#[derive(Debug)]
+pub(super) struct StepClocks {
+    origin: Instant,
+    entered: Vec<AtomicU64>,
+}
+
+impl StepClocks {
+    pub(super) fn new(workers: usize) -> Self {
+        Self { origin: Instant::now(), entered: (0..workers).map(|_| AtomicU64::new(0)).collect() }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+    }
+
+    fn set(&self, worker: usize, nanos: u64) {
+        if let Some(entered) = self.entered.get(worker) {
+            entered.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    /// The longest time that a worker has been in its engine.
+    pub(super) fn longest(&self) -> Duration {
+        let now = self.now();
+        let entered = self.entered.iter().map(|entered| entered.load(Ordering::Relaxed));
+        let nanos = entered.filter(|nanos| *nanos > 0).map(|nanos| now.saturating_sub(nanos)).max();
+        Duration::from_nanos(nanos.unwrap_or(0))
+    }
+}
+
+/// Starts a worker for each clock; one that the system refuses counts as ended.
+pub(super) fn spawn<E: Engine>(
+    name: &str,
+    make_engine: impl Fn() -> E + Send + Sync + 'static,
+    queue: &Arc<Queue<E::Row, E::Answer>>,
+    clocks: &Arc<StepClocks>,
+) {
+    let make_engine: Arc<MakeEngine<E>> = Arc::new(make_engine);
+    for index in 0..clocks.entered.len() {
+        let seat = Seat {
+            name: name.to_owned(),
+            index,
+            make_engine: Arc::clone(&make_engine),
+            queue: Arc::clone(queue),
+            clocks: Arc::clone(clocks),
+        };
+        // The index comes first: the system cuts thread names at 15 bytes.
+        let thread = thread::Builder::new().name(format!("{index} {}", name.replace('\0', "")));
+        if let Err(error) = thread.spawn(move || seat.work()) {
+            tracing::error!(model = name, worker = index, "no thread for a worker: {error}");
+            queue.worker_ended();
+        }
+    }
+}
+
+type MakeEngine<E> = dyn Fn() -> E + Send + Sync;
+
+/// What a worker is given.
+struct Seat<E: Engine> {
+    name: String,
+    index: usize,
+    make_engine: Arc<MakeEngine<E>>,
+    queue: Arc<Queue<E::Row, E::Answer>>,
+    clocks: Arc<StepClocks>,
+}
+
+/// Says at the end of a worker, however it comes, that it ended.
+struct Ended<R, A>(Arc<Queue<R, A>>);
+
+impl<R, A> Drop for Ended<R, A> {
+    fn drop(&mut self) {
+        self.0.worker_ended();
+    }
+}
+
+impl<E: Engine> Seat<E> {
+    fn work(self) {
+        let _ended = Ended(Arc::clone(&self.queue));
+        let Some((engine, capacity)) = self.make_engine() else {
+            tracing::error!(model = self.name, worker = self.index, "the worker has no engine and ends");
+            return;
+        };
+        let slots = (0..capacity).map(|_| None).collect();
+        Worker { seat: self, engine, slots, held: 0, finished: Vec::new(), unreported: Duration::ZERO }.run();
+    }
+
+    /// An engine and its capacity, unless making one panics.
+    fn make_engine(&self) -> Option<(E, usize)> {
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let engine = (self.make_engine)();
+            let capacity = engine.capacity().clamp(1, ENGINE_ROWS_MAX);
+            (engine, capacity)
+        }));
+        made.ok()
+    }
+
+    /// Calls the engine; `None` when it panics. From outside, the time shows in [`StepClocks`].
+    fn guarded<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
+        self.clocks.set(self.index, self.clocks.now());
+        let result = catch_unwind(AssertUnwindSafe(call));
+        self.clocks.set(self.index, 0);
+        result.ok()
+    }
+}
+
+/// A row in an engine: kept until its answer is out, to be tried alone after a panic.
+struct Held<E: Engine> {
+    row: E::Row,
+    ticket: Ticket<E::Answer>,
+    admitted: Instant,
+}
+
+struct Worker<E: Engine> {
+    seat: Seat<E>,
+    engine: E,
+    slots: Vec<Option<Held<E>>>,
+    held: usize,
+    /// What the engine pushes to, kept for its allocation.
+    finished: Vec<(usize, Result<E::Answer, RowError>)>,
+    /// Time in steps that finished no row yet.
+    unreported: Duration,
+}
+
+/// The engine cannot be brought back to a sound state: the worker ends.
+struct Broken;
+
+impl<E: Engine> Worker<E> {
+    fn run(mut self) {
+        while let Ok(true) = self.advance() {}
+        // Only a broken engine leaves rows here.
+        for held in self.take_held() {
+            held.ticket.answer(Err(Error::Panicked), &self.seat.queue.meter);
+        }
+    }
+
+    /// Admit · step · answer. `false` when the queue is closed and everything answered.
+    fn advance(&mut self) -> Result<bool, Broken> {
+        self.evict_in_vain()?;
+        let room = self.slots.len() - self.held;
+        if room > 0 {
+            match self.seat.queue.take(room, self.held) {
+                Taken::Closed => return Ok(false),
+                Taken::Rows(messages) => messages.into_iter().try_for_each(|message| self.admit(message))?,
+            }
+        }
+        if self.held > 0 {
+            self.step()?;
+        }
+        Ok(true)
+    }
+
+    /// Frees the slots of rows that nobody waits for any more.
+    fn evict_in_vain(&mut self) -> Result<(), Broken> {
+        let now = Instant::now();
+        for slot in 0..self.slots.len() {
+            let reason =
+                self.slots.get(slot).and_then(Option::as_ref).and_then(|held| held.ticket.in_vain(now));
+            let Some(reason) = reason else { continue };
+            if let Some(held) = self.free(slot) {
+                held.ticket.give_up(reason, now, &self.seat.queue.meter);
+            }
+            if self.seat.guarded(|| self.engine.evict(slot)).is_none() {
+                self.recover()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, Message { row, ticket }: Message<E::Row, E::Answer>) -> Result<(), Broken> {
+        let Some(slot) = self.slots.iter().position(Option::is_none) else {
+            // A worker takes no more rows than it has room for, and recovering only makes room.
+            ticket.answer(Err(Error::Closed), &self.seat.queue.meter);
+            return Ok(());
+        };
+        let held = Held::<E> { row, ticket, admitted: Instant::now() };
+        let admitted = self.seat.guarded(|| self.engine.admit(slot, held.row.clone()));
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(held);
+            self.held += 1;
+        }
+        match admitted {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                self.answer(slot, Err(error));
+                Ok(())
+            }
+            None => self.recover(),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Broken> {
+        let (rows, started) = (self.held, Instant::now());
+        if self.seat.guarded(|| self.engine.step(&mut self.finished)).is_none() {
+            return self.recover();
+        }
+        let took = started.elapsed();
+        self.unreported += took;
+        self.seat.queue.meter.step(rows, took);
+        if !self.finished.is_empty() {
+            self.seat.queue.record(self.finished.len(), std::mem::take(&mut self.unreported));
+        }
+        let mut finished = std::mem::take(&mut self.finished);
+        finished.drain(..).for_each(|(slot, result)| self.answer(slot, result));
+        self.finished = finished;
+        Ok(())
+    }
+
+    /// Takes the row out of its slot.
+    fn free(&mut self, slot: usize) -> Option<Held<E>> {
+        let held = self.slots.get_mut(slot)?.take()?;
+        self.held -= 1;
+        Some(held)
+    }
+
+    /// The row in `slot` is done with.
+    fn answer(&mut self, slot: usize, result: Result<E::Answer, RowError>) {
+        if let Some(held) = self.free(slot) {
+            held.finish(result, &self.seat);
+        } else {
+            tracing::error!(model = self.seat.name, slot, "the engine finished a row that it does not hold");
+        }
+    }
+
+    fn take_held(&mut self) -> Vec<Held<E>> {
+        self.held = 0;
+        self.slots.iter_mut().filter_map(Option::take).collect()
+    }
+
+    /// After a panic: which row it was is unknown, so each held row runs again, alone.
+    fn recover(&mut self) -> Result<(), Broken> {
+        tracing::error!(
+            model = self.seat.name,
+            rows = self.held,
+            "the engine panicked: its rows run again, one by one"
+        );
+        self.reset()?;
+        for held in self.take_held() {
+            if !self.alone(held) {
+                self.reset()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties the engine, or makes a new one where that fails.
+    fn reset(&mut self) -> Result<(), Broken> {
+        self.finished.clear();
+        if self.seat.guarded(|| self.engine.reset()).is_some() {
+            return Ok(());
+        }
+        let (engine, capacity) = self.seat.make_engine().ok_or(Broken)?;
+        let worn_out = std::mem::replace(&mut self.engine, engine);
+        let _dropped = self.seat.guarded(|| drop(worn_out));
+        // Rows that are held keep their slots: an engine's capacity is constant.
+        if capacity == self.slots.len() { Ok(()) } else { Err(Broken) }
+    }
+
+    /// Runs one row with no company and answers it. `false` when the engine is to be reset after it.
+    fn alone(&mut self, held: Held<E>) -> bool {
+        match self.seat.guarded(|| self.engine.admit(0, held.row.clone())) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                held.finish(Err(error), &self.seat);
+                return true;
+            }
+            None => return held.panicked(&self.seat),
+        }
+        loop {
+            let now = Instant::now();
+            if let Some(reason) = held.ticket.in_vain(now) {
+                held.ticket.give_up(reason, now, &self.seat.queue.meter);
+                return false;
+            }
+            if self.seat.guarded(|| self.engine.step(&mut self.finished)).is_none() {
+                return held.panicked(&self.seat);
+            }
+            if let Some((_, result)) = self.finished.drain(..).find(|(slot, _)| *slot == 0) {
+                held.finish(result, &self.seat);
+                return true;
+            }
+        }
+    }
+}
+
+impl<E: Engine> Held<E> {
+    fn finish(self, result: Result<E::Answer, RowError>, seat: &Seat<E>) {
+        let queued = self.admitted.saturating_duration_since(self.ticket.enqueued);
+        let computed = self.admitted.elapsed();
+        let reply = result.map(|answer| Done { answer, queued, computed }).map_err(Error::Row);
+        self.ticket.answer(reply, &seat.queue.meter);
+    }
+
+    /// The engine panicked on this row alone; always `false`, for the engine is to be reset.
+    fn panicked(self, seat: &Seat<E>) -> bool {
+        tracing::error!(
+            model = seat.name,
+            "the engine panicked on a row alone: the row is answered with an error"
+        );
+        self.ticket.answer(Err(Error::Panicked), &seat.queue.meter);
+        false
+    }
+}
