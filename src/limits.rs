@@ -90,6 +90,12 @@ pub const WIDTH_MAX: usize = 16_384;
 pub const LSTM_LAYERS_MAX: usize = 4;
 /// Blocks of a convolutional classifier.
 pub const CONV_BLOCKS_MAX: usize = 64;
+/// Side and step of a convolution's kernel or a pooling window, and padding.
+pub const CONV_KERNEL_MAX: usize = 31;
+/// Numbers that one layer puts out for one picture: 64 Mi, 256 MiB.
+pub const ACTIVATION_VALUES_MAX: usize = 64 * MIB;
+/// Numbers of the unfolded input of a convolution held at once: 1 Mi, 4 MiB, about a second-level cache.
+pub const CONV_COLUMNS_MAX: usize = MIB;
 
 // --- Batching ---------------------------------------------------------------------------------
 

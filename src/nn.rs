@@ -2,6 +2,9 @@
 
 mod architecture;
 mod collate;
+mod dropout;
+mod gradient;
+mod initialise;
 mod network;
 mod weights;
 

@@ -1,6 +1,15 @@
 //! The image classifier: blocks of convolution, then flatten or global average pooling → dropout → Linear.
 
+mod convolution;
+mod forward;
+mod norm;
+mod pooling;
+mod sizes;
+mod windows;
+
 use serde::{Deserialize, Serialize};
+
+pub(super) use forward::ConvNetwork;
 
 /// Sizes of a convolutional classifier. Tensors: `conv{n}.weight`, `conv{n}.bias`, with batch norm `bn{n}.weight`,
 /// `bn{n}.bias`, `bn{n}.running_mean`, `bn{n}.running_var` (n from 1, a block each), `fc.weight`, `fc.bias`.

@@ -58,7 +58,8 @@ fn imports(text: &str) -> BTreeSet<String> {
     let word = |rest: &str| -> String {
         rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
     };
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
         if let Some(group) = rest.strip_prefix('{') {
@@ -165,7 +166,8 @@ fn unsafe_code_is_nowhere_outside_kernels() {
 
 /// Words in back ticks that look like a path of this repository: with a slash, or one of the files at its root.
 fn named_paths(text: &str) -> Vec<String> {
-    let prefixes = ["src/", "tests/", "config/", "models/", "benches/", "docs/", "deploy/", "examples/", ".ci/"];
+    let prefixes =
+        ["src/", "tests/", "config/", "models/", "benches/", "docs/", "deploy/", "examples/", ".ci/"];
     text.split('`')
         .skip(1)
         .step_by(2)
