@@ -1,13 +1,83 @@
 //! The command line: verbs, flags, exit codes.
+//!
+//! Results go to standard output, everything else to standard error. 0: well, 1: it failed, 2: wrong usage, 64: wrong
+//! configuration or data.
 
+mod config;
 mod failure;
+mod health;
+mod output;
+mod settings;
+mod variables;
+mod version;
 
 pub use failure::{Exit, Failure};
+pub use variables::command;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::{FromArgMatches as _, Parser, Subcommand};
+
+/// Serves and trains text and image models, from one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sconce",
+    version,
+    before_help = START,
+    after_help = "Exit codes: 0 well, 1 it failed, 2 wrong usage, 64 wrong configuration or data.",
+    max_term_width = 100
+)]
+struct Line {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// What a bare `sconce` says first.
+const START: &str = "\
+Start here:
+  sconce serve                       serves the models in ./models on http://127.0.0.1:8080
+  sconce predict models/NAME \"text\"  answers here, without a server
+  sconce serve --help                every flag, its default, its environment variable";
+
+/// What there is to do.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Config(config::Arguments),
+    Version(version::Arguments),
+    Health(health::Arguments),
+}
+
 /// Runs the program with these arguments, the first being its own name.
-pub fn run(_arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Line::from_arg_matches(&matches));
+    let done = match parsed {
+        Ok(Line { verb: Some(verb) }) => act(verb),
+        Ok(Line { verb: None }) => output::print(&command().render_help().to_string()),
+        Err(said) => return answered_by_clap(&said),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if failure.exit != Exit::Unread {
+                output::complain(&failure.to_string());
+            }
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+/// Help and versions were asked for and go to standard output; wrong usage goes to standard error.
+fn answered_by_clap(said: &clap::Error) -> ExitCode {
+    // A reader that is gone wants neither.
+    said.print().ok();
+    if said.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS }
+}
+
+fn act(verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Config(arguments) => config::run(&arguments),
+        Verb::Version(arguments) => version::run(&arguments),
+        Verb::Health(arguments) => health::run(&arguments),
+    }
 }

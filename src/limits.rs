@@ -38,6 +38,14 @@ pub const DEADLINE_MS_MAX: u64 = 120_000;
 pub const DRAIN_SECONDS_DEFAULT: u64 = 25;
 /// Bytes of a request id taken over from the caller.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Connections an operator may allow.
+pub const CONNECTIONS_MAX: usize = 65_536;
+/// Seconds an operator may give a client to send its header.
+pub const HEADER_SECONDS_MAX: u64 = 60;
+/// Seconds an operator may give a client to send its body.
+pub const BODY_SECONDS_MAX: u64 = 600;
+/// Seconds an operator may give in-flight requests once draining began.
+pub const DRAIN_SECONDS_MAX: u64 = 600;
 
 // --- Inputs -----------------------------------------------------------------------------------
 
@@ -96,6 +104,10 @@ pub const CONV_KERNEL_MAX: usize = 31;
 pub const ACTIVATION_VALUES_MAX: usize = 64 * MIB;
 /// Numbers of the unfolded input of a convolution held at once: 1 Mi, 4 MiB, about a second-level cache.
 pub const CONV_COLUMNS_MAX: usize = MIB;
+/// Seconds between two looks at the models directory, by default.
+pub const POLL_SECONDS_DEFAULT: u64 = 5;
+/// Seconds between two looks at the models directory at most.
+pub const POLL_SECONDS_MAX: u64 = 3600;
 
 // --- Batching ---------------------------------------------------------------------------------
 
@@ -119,6 +131,15 @@ pub const PICKLE_STACK_MAX: usize = 100_000;
 /// Entries of a `.pt` archive.
 pub const ARCHIVE_ENTRIES_MAX: usize = 20_000;
 
+// --- Configuration and command line -----------------------------------------------------------
+
+/// Bytes of a configuration file.
+pub const CONFIG_BYTES_MAX: u64 = MIB as u64;
+/// Bytes of a line of `sconce predict -`: a picture of the default body size in base64, and its JSON.
+pub const PREDICT_LINE_BYTES_MAX: usize = BODY_BYTES_DEFAULT / 3 * 4 + 64 * KIB;
+/// Bytes of a labels file of `sconce import`.
+pub const LABELS_FILE_BYTES_MAX: u64 = 16 * MIB as u64;
+
 // --- Training data ----------------------------------------------------------------------------
 
 /// Rows of one data set.
@@ -132,5 +153,9 @@ const _: () = assert!(QUEUE_ROWS_DEFAULT <= QUEUE_ROWS_MAX);
 const _: () = assert!(ENGINE_ROWS_DEFAULT <= ENGINE_ROWS_MAX);
 const _: () = assert!(REQUEST_INPUTS_MAX <= QUEUE_ROWS_DEFAULT);
 const _: () = assert!(DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
+const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
+const _: () = assert!(HEADER_SECONDS_DEFAULT <= HEADER_SECONDS_MAX && BODY_SECONDS_DEFAULT <= BODY_SECONDS_MAX);
+const _: () = assert!(DRAIN_SECONDS_DEFAULT <= DRAIN_SECONDS_MAX);
+const _: () = assert!(POLL_SECONDS_DEFAULT <= POLL_SECONDS_MAX);
 const _: () = assert!(PICTURE_PIXELS_MAX * 4 <= PICTURE_DECODE_BYTES_MAX);
 const _: () = assert!(GOLDEN_BYTES_MAX > MANIFEST_BYTES_MAX);

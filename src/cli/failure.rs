@@ -5,6 +5,8 @@ use std::fmt;
 /// The exit codes of the program; 0 is success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
+    /// 0: whoever read standard output has gone, and with them the reason to go on.
+    Unread = 0,
     /// 1: it was tried and failed.
     Failed = 1,
     /// 2: wrong usage.
