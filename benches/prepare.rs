@@ -19,7 +19,8 @@ pub fn benches(criterion: &mut Criterion) {
             bencher.iter(|| tokenizer.encode(TEXT));
         });
     }
-    let picture = image::RgbImage::from_fn(640, 480, |x, y| image::Rgb([(x % 256) as u8, (y % 256) as u8, 99]));
+    let picture =
+        image::RgbImage::from_fn(640, 480, |x, y| image::Rgb([(x % 256) as u8, (y % 256) as u8, 99]));
     let mut jpeg = Cursor::new(Vec::new());
     picture.write_to(&mut jpeg, image::ImageFormat::Jpeg).expect("a JPEG");
     let jpeg = jpeg.into_inner();

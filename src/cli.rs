@@ -50,7 +50,8 @@ enum Verb {
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Line::from_arg_matches(&matches));
+    let parsed =
+        command().try_get_matches_from(arguments).and_then(|matches| Line::from_arg_matches(&matches));
     let done = match parsed {
         Ok(Line { verb: Some(verb) }) => act(verb),
         Ok(Line { verb: None }) => output::print(&command().render_help().to_string()),

@@ -8,9 +8,9 @@ use crate::config::{Effective, Origin};
 
 /// Prints every value in effect and where it came from
 ///
-/// Later wins: the defaults (config/sconce.toml, compiled in), a file (--config, else SCONCE_CONFIG, else
-/// ./sconce.toml if there is one), the environment (SCONCE_SECTION__KEY, such as SCONCE_HTTP__PORT; lists are comma
-/// separated), flags. Every mistake is named, and ends with exit code 64.
+/// Later wins: the defaults (config/sconce.toml, compiled in), a file (`--config`, else `SCONCE_CONFIG`, else
+/// `./sconce.toml` if there is one), the environment (`SCONCE_SECTION__KEY`, such as `SCONCE_HTTP__PORT`; lists are
+/// comma separated), flags. Every mistake is named, and ends with exit code 64.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Prints JSON: a list of {key, value, origin}.
@@ -35,9 +35,10 @@ fn table(effective: &[Effective]) -> String {
     let settings: Vec<String> =
         effective.iter().map(|effective| format!("{} = {}", effective.key, effective.value)).collect();
     let width = settings.iter().map(|setting| setting.chars().count()).max().unwrap_or_default();
-    let lines = settings.iter().zip(effective).map(|(setting, effective)| {
-        format!("{setting:width$}  # {}\n", effective.origin)
-    });
+    let lines = settings
+        .iter()
+        .zip(effective)
+        .map(|(setting, effective)| format!("{setting:width$}  # {}\n", effective.origin));
     lines.collect()
 }
 

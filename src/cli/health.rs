@@ -30,7 +30,8 @@ const STATUS_LINE_BYTES_MAX: u64 = 256;
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (authority, path) = match &arguments.url {
         Some(url) => split(url).ok_or_else(|| {
-            Failure::usage(format!("{url:?}: expected http://HOST:PORT/PATH")).hint("only plain http is spoken")
+            Failure::usage(format!("{url:?}: expected http://HOST:PORT/PATH"))
+                .hint("only plain http is spoken")
         })?,
         None => (configured(&arguments.settings)?, "/health/live".to_owned()),
     };
@@ -112,9 +113,13 @@ mod tests {
         let authority = listener.local_addr().unwrap().to_string();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 16];
-            stream.read_exact(&mut request).unwrap();
-            assert!(request.starts_with(b"GET /health/live"));
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            assert!(request.starts_with(b"GET /health/live HTTP/1.1\r\n"));
             stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
             drop(stream);
             listener

@@ -21,5 +21,9 @@ pub(super) fn complain(text: &str) {
 
 fn unwritten(error: &io::Error) -> Failure {
     let failure = Failure::failed(format!("standard output: {error}"));
-    if error.kind() == io::ErrorKind::BrokenPipe { Failure { exit: Exit::Unread, ..failure } } else { failure }
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        Failure { exit: Exit::Unread, ..failure }
+    } else {
+        failure
+    }
 }

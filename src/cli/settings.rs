@@ -9,19 +9,31 @@ use crate::config::{self, Configuration, Flag, Key, Sources};
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Configuration")]
 pub(super) struct SettingsArguments {
-    /// The folder of model folders [env: `SCONCE_MODELS__DIRECTORY`] [default: models].
-    #[arg(long, value_name = "DIR", help = "The folder of model folders \
-        [env: SCONCE_MODELS__DIRECTORY=] [default: models]")]
+    /// The folder of model folders.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "The folder of model folders \
+        [env: SCONCE_MODELS__DIRECTORY] [default: models]"
+    )]
     models: Option<String>,
 
     /// The address to listen on.
-    #[arg(long, value_name = "ADDR", help = "The IP address to listen on, 0.0.0.0 for every interface \
-        [env: SCONCE_HTTP__HOST=] [default: 127.0.0.1]")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        help = "The IP address to listen on, 0.0.0.0 for every interface \
+        [env: SCONCE_HTTP__HOST] [default: 127.0.0.1]"
+    )]
     host: Option<String>,
 
     /// The port to listen on.
-    #[arg(long, value_name = "N", help = "The port; 0 picks a free one and prints it \
-        [env: SCONCE_HTTP__PORT=] [default: 8080]")]
+    #[arg(
+        long,
+        value_name = "N",
+        help = "The port; 0 picks a free one and prints it \
+        [env: SCONCE_HTTP__PORT] [default: 8080]"
+    )]
     port: Option<u16>,
 
     /// The file to read.
@@ -32,14 +44,15 @@ pub(super) struct SettingsArguments {
     /// Any key.
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting,
         help = "Sets any key, such as http.body_bytes_max=1000000; repeatable \
-        [env: SCONCE_SECTION__KEY=]")]
+        [env: SCONCE_SECTION__KEY]")]
     set: Vec<(Key, String)>,
 }
 
 /// `http.port=9000`.
 fn setting(text: &str) -> Result<(Key, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as http.port=9000")?;
-    let key = Key::parse(key.trim()).ok_or_else(|| format!("{key:?} is no key; expected one such as http.port"))?;
+    let key =
+        Key::parse(key.trim()).ok_or_else(|| format!("{key:?} is no key; expected one such as http.port"))?;
     // As TOML writes a text, so that a line of a file may be given as it is.
     let plain = value.trim();
     let unquoted = plain.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(plain);
@@ -60,7 +73,9 @@ impl SettingsArguments {
             other_variables: variables::of_flags(),
         };
         config::read(&sources).map_err(|wrong| {
-            Failure::data(wrong).hint("`sconce config --help` tells where values come from; every key is in config/sconce.toml")
+            Failure::data(wrong).hint(
+                "`sconce config --help` tells where values come from; every key is in config/sconce.toml",
+            )
         })
     }
 
@@ -107,12 +122,14 @@ mod tests {
         let command = super::super::command();
         let serve = command.find_subcommand("config").unwrap();
         for flag in arguments.flags() {
-            let effective = configuration.effective.iter().find(|effective| effective.key == flag.key).unwrap();
+            let effective =
+                configuration.effective.iter().find(|effective| effective.key == flag.key).unwrap();
             let default = effective.value.as_str().map_or_else(|| effective.value.to_string(), str::to_owned);
             let mut args = serve.get_arguments();
-            let arg = args.find(|arg| Some(arg.get_long().unwrap_or_default()) == flag.name.strip_prefix("--"));
+            let arg =
+                args.find(|arg| Some(arg.get_long().unwrap_or_default()) == flag.name.strip_prefix("--"));
             let help = arg.unwrap().get_help().unwrap().to_string();
-            assert!(help.contains(&format!("[env: {}=]", flag.key.variable())), "{help}");
+            assert!(help.contains(&format!("[env: {}]", flag.key.variable())), "{help}");
             assert!(help.contains(&format!("[default: {default}]")), "{help}");
         }
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 
 /// The command line with all its verbs. A flag of the configuration names the variable of its key; any other flag's
 /// variable is `SCONCE_<VERB>_<FLAG>`.
@@ -26,7 +27,9 @@ fn with_variable(arg: Arg, prefix: &str) -> Arg {
         Some(long) if !named_in_help && !reserved && arg.get_env().is_none() => {
             let variable = format!("{prefix}_{}", long.to_uppercase().replace('-', "_"));
             // Clap wants the name for as long as the process lives; there are some dozens, made a few times.
-            arg.env(&*variable.leak()).hide_env_values(true)
+            let arg = arg.env(&*variable.leak()).hide_env_values(true);
+            let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+            if is_switch { arg.value_parser(BoolishValueParser::new()) } else { arg }
         }
         _ => arg,
     }
@@ -58,7 +61,9 @@ mod tests {
     fn every_flag_has_a_variable_and_shows_it() {
         fn check(command: &mut Command) {
             let help = command.render_long_help().to_string();
-            for arg in command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")) {
+            for arg in
+                command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
+            {
                 let Some(long) = arg.get_long() else { continue };
                 let own = arg.get_env().map(|variable| format!("[env: {}", variable.to_string_lossy()));
                 let told = arg.get_help().map(ToString::to_string).unwrap_or_default();

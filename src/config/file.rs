@@ -14,7 +14,9 @@ use crate::limits::CONFIG_BYTES_MAX;
 pub(super) fn defaults() -> BTreeMap<Key, Said> {
     // A test reads every key of the file, so it is never empty here.
     let mut said = parse(Path::new("config/sconce.toml"), DEFAULTS).unwrap_or_default();
-    said.values_mut().for_each(|said| said.origin = Origin::Default);
+    for said in said.values_mut() {
+        said.origin = Origin::Default;
+    }
     said
 }
 
@@ -100,7 +102,8 @@ mod tests {
 
     #[test]
     fn every_syntax_error_is_named_with_its_line() {
-        let problems = parse(Path::new("x.toml"), "[http]\nport = \nhost = \"a\nbody = 1\nbody = 2\n").unwrap_err();
+        let problems =
+            parse(Path::new("x.toml"), "[http]\nport = \nhost = \"a\nbody = 1\nbody = 2\n").unwrap_err();
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert!(lines.len() >= 2, "{lines:?}");
         assert!(lines.iter().any(|line| line.starts_with("x.toml:2: ")), "{lines:?}");

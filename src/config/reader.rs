@@ -105,10 +105,9 @@ impl Reader {
 
     /// Notes that the key's value is not what it takes.
     pub(super) fn reject(&mut self, key: &Key, expected: &str) {
-        let (value, origin) = self
-            .said
-            .get(key)
-            .map_or(("nothing".to_owned(), Origin::Default), |said| (said.value.to_string(), said.origin.clone()));
+        let (value, origin) = self.said.get(key).map_or(("nothing".to_owned(), Origin::Default), |said| {
+            (said.value.to_string(), said.origin.clone())
+        });
         let expected = expected.to_owned();
         self.problems.push(Problem::Wrong { key: key.to_string(), value, origin, expected });
     }
@@ -148,7 +147,8 @@ impl Reader {
 
     /// A table of ours that says nothing.
     fn is_empty_table(&self, key: &Key, said: &Said) -> bool {
-        matches!(&said.value, Value::Toml(toml::Value::Table(table)) if table.is_empty()) && self.is_table(key)
+        matches!(&said.value, Value::Toml(toml::Value::Table(table)) if table.is_empty())
+            && self.is_table(key)
     }
 
     fn is_table(&self, key: &Key) -> bool {
@@ -179,7 +179,9 @@ impl Reader {
             let wholes: Vec<String> = self.known.iter().map(ToString::to_string).collect();
             let whole = nearest(&key.to_string(), wholes.iter().map(String::as_str));
             let by_name = || self.known.iter().find(|known| known.name() == key.name());
-            whole.and_then(|whole| self.known.iter().find(|known| known.to_string() == whole)).or_else(by_name)
+            whole
+                .and_then(|whole| self.known.iter().find(|known| known.to_string() == whole))
+                .or_else(by_name)
         } else {
             let name = nearest(key.name(), siblings.iter().map(|sibling| sibling.name()))?;
             siblings.into_iter().find(|sibling| sibling.name() == name)

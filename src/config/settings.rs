@@ -124,7 +124,8 @@ fn policy(reader: &mut Reader, key: &Key) -> Policy {
         count.and_then(NonZeroUsize::new).filter(|count| count.get() <= limits::VERSIONS_MAX)
     };
     let listed = |value: &Value| {
-        let numbers = value.integers().filter(|numbers| (1..=limits::VERSIONS_MAX).contains(&numbers.len()))?;
+        let numbers =
+            value.integers().filter(|numbers| (1..=limits::VERSIONS_MAX).contains(&numbers.len()))?;
         numbers.iter().map(|number| number.to_string().parse().ok()).collect::<Option<BTreeSet<Version>>>()
     };
     let read = |value: &Value| {
@@ -260,7 +261,11 @@ fn log(reader: &mut Reader) -> Log {
             .text(&Key::new(["log", "format"]), "\"auto\", \"text\" or \"json\"", format)
             .unwrap_or_default(),
         filter: reader
-            .text(&Key::new(["log", "filter"]), "a filter as in RUST_LOG, such as \"sconce=debug,info\"", filter)
+            .text(
+                &Key::new(["log", "filter"]),
+                "a filter as in RUST_LOG, such as \"sconce=debug,info\"",
+                filter,
+            )
             .unwrap_or_default(),
     }
 }
@@ -274,7 +279,8 @@ fn relations(reader: &mut Reader, pipelines: &Pipelines, http: &http::Config) {
         reader.reject(&default, &format!("at most {most}, which is {millis}"));
     }
     let inputs = http.request_inputs_max;
-    let expected = format!("at least http.request_inputs_max, which is {inputs}, or a full request never fits");
+    let expected =
+        format!("at least http.request_inputs_max, which is {inputs}, or a full request never fits");
     let of_model = |(name, own): (&ModelName, &pipeline::Config)| {
         (Key::new([MODEL, name.as_str(), "queue_rows_max"]), own.queue_rows_max)
     };

@@ -53,9 +53,10 @@ impl Value {
     /// A list of whole numbers from 0; as a text, comma separated, in brackets or not.
     pub(super) fn integers(&self) -> Option<Vec<u64>> {
         match self {
-            Self::Toml(toml::Value::Array(items)) => {
-                items.iter().map(|item| item.as_integer().and_then(|number| u64::try_from(number).ok())).collect()
-            }
+            Self::Toml(toml::Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_integer().and_then(|number| u64::try_from(number).ok()))
+                .collect(),
             Self::Toml(_) => None,
             Self::Text(text) => {
                 let text = text.trim();

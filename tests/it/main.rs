@@ -1,5 +1,7 @@
 //! All integration tests, in one binary: ports are 0, nothing is downloaded, nothing sleeps to be safe.
 
+mod cli_config;
+mod cli_help;
 mod readme;
 mod serve_drain;
 mod serve_load;

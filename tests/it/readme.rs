@@ -138,7 +138,8 @@ async fn the_commands_of_the_readme_give_its_answers() {
     let binary = Path::new(env!("CARGO_BIN_EXE_sconce"));
     let search = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
     for step in steps.iter().skip(2) {
-        let command = if whole { step.command.clone() } else { step.command.replace(ADDRESS, &server.address) };
+        let command =
+            if whole { step.command.clone() } else { step.command.replace(ADDRESS, &server.address) };
         // What a command writes goes to a folder of its own; what it reads is the repository.
         let command = command.replace("/tmp/", &format!("{}/", folder.path().display()));
         let output = Command::new("sh")
@@ -148,7 +149,8 @@ async fn the_commands_of_the_readme_give_its_answers() {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let found = String::from_utf8_lossy(&output.stdout).replace(&format!("{}/", folder.path().display()), "/tmp/");
+        let found = String::from_utf8_lossy(&output.stdout)
+            .replace(&format!("{}/", folder.path().display()), "/tmp/");
         println!("$ {}\n{found}", step.command);
         assert!(
             matches(&found, &step.output),
@@ -166,10 +168,7 @@ fn the_readme_reader_sees_commands_and_output() {
     let command = "one \\\n  two".to_owned();
     assert_eq!(
         steps(text),
-        [
-            Step { command, output: "out\n".into() },
-            Step { command: "three".into(), output: String::new() }
-        ]
+        [Step { command, output: "out\n".into() }, Step { command: "three".into(), output: String::new() }]
     );
 }
 

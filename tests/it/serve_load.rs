@@ -27,7 +27,8 @@ struct Case {
 }
 
 fn sentences() -> Vec<String> {
-    let openings = ["a gripping", "the dullest", "an unexpectedly tender", "yet another noisy", "one truly awful"];
+    let openings =
+        ["a gripping", "the dullest", "an unexpectedly tender", "yet another noisy", "one truly awful"];
     let subjects = ["thriller", "film about people who talk and talk", "comedy", "remake nobody asked for"];
     let endings = [
         "",
@@ -86,9 +87,8 @@ fn compare(found: &Value, expected: &Value) -> Result<(), String> {
         for expected in &expected_list {
             let label = &expected["label"];
             let same = found_list.iter().find(|prediction| prediction["label"] == *label);
-            let difference = same.map(|found| {
-                (found["score"].as_f64().unwrap() - expected["score"].as_f64().unwrap()).abs()
-            });
+            let difference = same
+                .map(|found| (found["score"].as_f64().unwrap() - expected["score"].as_f64().unwrap()).abs());
             if difference.is_none_or(|difference| difference > TOLERANCE) {
                 return Err(format!("{label}: found {found_list:?}, alone {expected_list:?}"));
             }
@@ -142,5 +142,7 @@ async fn ten_thousand_mixed_requests_are_answered_as_if_alone() {
         answered += caller.await.unwrap();
     }
     assert_eq!(answered, REQUESTS);
-    println!("{answered} answers from {CONNECTIONS} connections, each within {TOLERANCE:e} of its answer alone");
+    println!(
+        "{answered} answers from {CONNECTIONS} connections, each within {TOLERANCE:e} of its answer alone"
+    );
 }

@@ -102,9 +102,9 @@ fn with_tensors(bytes: &[u8], change: impl Fn(&mut Vec<(String, Vec<usize>, Vec<
         .collect();
     tensors.sort();
     change(&mut tensors);
-    let views = tensors.iter().map(|(name, shape, data)| {
-        (name.clone(), TensorView::new(Dtype::F32, shape.clone(), data).unwrap())
-    });
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
     safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()
 }
 
@@ -148,7 +148,11 @@ async fn a_bad_version_is_refused_with_its_reason_and_the_old_one_serves() {
         spoiled_copy(&folder.path().join(name), file, digests, spoil);
         let refused = client
             .until(&format!("/v1/models/{name}"), |answer| {
-                answer.json()["versions"].as_array().unwrap().iter().any(|version| version["state"] == "failed")
+                answer.json()["versions"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|version| version["state"] == "failed")
             })
             .await
             .json();
@@ -168,9 +172,9 @@ async fn a_bad_version_is_refused_with_its_reason_and_the_old_one_serves() {
 /// The first `logits` list anywhere in the file.
 fn find_logits(value: &mut serde_json::Value) -> Option<&mut Vec<serde_json::Value>> {
     match value {
-        serde_json::Value::Object(fields) => fields.iter_mut().find_map(|(key, value)| {
-            if key == "logits" { value.as_array_mut() } else { find_logits(value) }
-        }),
+        serde_json::Value::Object(fields) => fields
+            .iter_mut()
+            .find_map(|(key, value)| if key == "logits" { value.as_array_mut() } else { find_logits(value) }),
         serde_json::Value::Array(items) => items.iter_mut().find_map(find_logits),
         _ => None,
     }
