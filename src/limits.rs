@@ -108,6 +108,8 @@ pub const CONV_COLUMNS_MAX: usize = MIB;
 pub const POLL_SECONDS_DEFAULT: u64 = 5;
 /// Seconds between two looks at the models directory at most.
 pub const POLL_SECONDS_MAX: u64 = 3600;
+/// Bytes kept of the reason why a version was refused.
+pub const REFUSAL_BYTES_MAX: usize = 4 * KIB;
 
 // --- Batching ---------------------------------------------------------------------------------
 

@@ -22,3 +22,28 @@ pub struct Policies {
     /// By model.
     pub models: BTreeMap<ModelName, Policy>,
 }
+
+impl Policies {
+    /// The policy of `model`.
+    pub(super) fn of(&self, model: &ModelName) -> &Policy {
+        self.models.get(model).unwrap_or(&self.default)
+    }
+}
+
+impl Policy {
+    /// Whether `version` may be one that it wants.
+    pub(super) fn considers(&self, version: Version) -> bool {
+        match self {
+            Self::Latest(_) => true,
+            Self::Versions(versions) => versions.contains(&version),
+        }
+    }
+
+    /// Versions wanted at most.
+    pub(super) fn count_max(&self) -> usize {
+        match self {
+            Self::Latest(count) => count.get(),
+            Self::Versions(versions) => versions.len(),
+        }
+    }
+}

@@ -38,6 +38,8 @@ pub struct VersionStatus<H> {
     pub version: Version,
     /// Where it is in its life.
     pub state: State<H>,
+    /// Why its present contents were refused while it goes on answering with the ones before.
+    pub last_failure: Option<String>,
 }
 
 /// One model and all its versions on disk or in memory, latest first.
