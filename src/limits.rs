@@ -46,6 +46,13 @@ pub const HEADER_SECONDS_MAX: u64 = 60;
 pub const BODY_SECONDS_MAX: u64 = 600;
 /// Seconds an operator may give in-flight requests once draining began.
 pub const DRAIN_SECONDS_MAX: u64 = 600;
+/// Milliseconds after a stop in which new and idle connections are still served: a request that was sent before its
+/// caller could know is answered.
+pub const LINGER_MS: u64 = 250;
+/// Milliseconds of pause after an accept that failed for want of file descriptors or memory.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+/// Seconds that one step of an engine may take before the server is no longer ready.
+pub const STEP_SECONDS_MAX: u64 = 30;
 
 // --- Inputs -----------------------------------------------------------------------------------
 

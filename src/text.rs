@@ -1,6 +1,5 @@
 //! Text: tokenizers, given or trained. (Hugging Face `tokenizer.json`.)
 
-mod merges;
 mod tokenizer;
 mod trained;
 

@@ -1,4 +1,4 @@
-//! The server: a router over the registry, and the loop that accepts connections and drains them.
+//! What the door is made of: its set-up, and what its handlers share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,20 +46,26 @@ pub struct Gateway {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
 
-/// The whole service, with every layer.
-pub fn router(_gateway: Gateway) -> axum::Router {
-    todo!()
-}
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::limits::{
+        BODY_BYTES_DEFAULT, BODY_SECONDS_DEFAULT, CONNECTIONS_DEFAULT, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX,
+        DRAIN_SECONDS_DEFAULT, HEADER_SECONDS_DEFAULT, REQUEST_INPUTS_MAX,
+    };
 
-/// Accepts connections until `stop` resolves, then drains: readiness off, in-flight requests finish (within
-/// `drain_timeout`), connections close.
-///
-/// # Errors
-/// Requests were cut off because draining took too long.
-pub async fn serve(
-    _listener: tokio::net::TcpListener,
-    _gateway: Gateway,
-    _stop: impl Future<Output = ()> + Send,
-) -> Result<(), String> {
-    todo!()
+    /// The defaults.
+    pub(in crate::http) fn config() -> Config {
+        Config {
+            body_bytes_max: BODY_BYTES_DEFAULT,
+            connections_max: CONNECTIONS_DEFAULT,
+            header_timeout: Duration::from_secs(HEADER_SECONDS_DEFAULT),
+            body_timeout: Duration::from_secs(BODY_SECONDS_DEFAULT),
+            deadline_default: Duration::from_millis(DEADLINE_MS_DEFAULT),
+            deadline_max: Duration::from_millis(DEADLINE_MS_MAX),
+            drain_timeout: Duration::from_secs(DRAIN_SECONDS_DEFAULT),
+            request_inputs_max: REQUEST_INPUTS_MAX,
+            default_models: BTreeMap::new(),
+        }
+    }
 }

@@ -1,0 +1,190 @@
+//! The answer to a classify request, as it is written on the wire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::{Code, Problem};
+use crate::pipeline::{Answer, Timing};
+use crate::value::{Prediction, Task};
+
+/// The answer to a classify request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Classification {
+    /// The model that answered.
+    #[schema(example = "sentiment")]
+    pub(super) model: String,
+    /// The version that answered.
+    #[schema(example = "1")]
+    pub(super) version: String,
+    /// One result an input, in the order of the inputs.
+    pub(super) results: Vec<InputResult>,
+    /// What the answered inputs were worth.
+    pub(super) usage: Usage,
+}
+
+/// What one input is, or why it has no answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum InputResult {
+    /// It was answered.
+    Answered(Answered),
+    /// It failed, alone.
+    Failed(Failed),
+}
+
+/// What one input is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Answered {
+    /// Labels, best first.
+    predictions: Vec<Scored>,
+    /// The text was longer than the model reads and was cut; absent when it was not.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    truncated: bool,
+    /// The predictions of each token, from a model that answers token by token; absent otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    tokens: Vec<TokenResult>,
+}
+
+/// What one token is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TokenResult {
+    /// Labels, best first.
+    predictions: Vec<Scored>,
+}
+
+/// One label and how likely it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Scored {
+    /// The label.
+    #[schema(value_type = String, example = "positive")]
+    label: Arc<str>,
+    /// Its probability, 0 to 1.
+    #[schema(minimum = 0, maximum = 1, example = 0.97)]
+    score: f32,
+}
+
+/// Why one input of a list has no answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Failed {
+    /// What was wrong.
+    error: InputError,
+}
+
+/// Why one input of a list has no answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct InputError {
+    /// What kind of problem it is.
+    code: Code,
+    /// What was wrong, what was expected.
+    detail: String,
+}
+
+/// What the answered inputs were worth.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct Usage {
+    /// Inputs that were answered.
+    inputs: usize,
+    /// Tokens that the model read; of a text model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<usize>,
+    /// Pixels that the model saw; of an image model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pixels: Option<usize>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn scored(predictions: Vec<Prediction>) -> Vec<Scored> {
+    predictions.into_iter().map(|Prediction { label, score }| Scored { label, score }).collect()
+}
+
+impl From<Answer> for InputResult {
+    fn from(answer: Answer) -> Self {
+        let tokens = answer.outcome.positions.into_iter();
+        Self::Answered(Answered {
+            predictions: scored(answer.outcome.predictions),
+            truncated: answer.truncated,
+            tokens: tokens.map(|predictions| TokenResult { predictions: scored(predictions) }).collect(),
+        })
+    }
+}
+
+impl From<Problem> for InputResult {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(Failed { error: InputError { code: problem.code, detail: problem.detail } })
+    }
+}
+
+impl Usage {
+    /// What these answers of a model of this task were worth.
+    pub(super) fn of<'a>(task: Task, answers: impl Iterator<Item = &'a Answer>) -> Self {
+        let (inputs, units) = answers
+            .fold((0, 0_usize), |(inputs, units), answer| (inputs + 1, units.saturating_add(answer.units)));
+        match task {
+            Task::TextClassification => Self { inputs, tokens: Some(units), pixels: None },
+            Task::ImageClassification => Self { inputs, tokens: None, pixels: Some(units) },
+        }
+    }
+}
+
+/// The `Server-Timing` of answers that were computed side by side: the longest of each phase, milliseconds.
+pub(super) fn server_timing<'a>(answers: impl Iterator<Item = &'a Answer>) -> String {
+    let longest = answers.fold(Timing::default(), |longest, answer| Timing {
+        prepare: longest.prepare.max(answer.timing.prepare),
+        queue: longest.queue.max(answer.timing.queue),
+        compute: longest.compute.max(answer.timing.compute),
+    });
+    let ms = |phase: Duration| phase.as_secs_f64() * 1000.0;
+    let Timing { prepare, queue, compute } = longest;
+    format!("prepare;dur={:.3}, queue;dur={:.3}, compute;dur={:.3}", ms(prepare), ms(queue), ms(compute))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Outcome;
+
+    fn answer(units: usize, compute_ms: u64) -> Answer {
+        let prediction = |label: &str, score| Prediction { label: label.into(), score };
+        Answer {
+            outcome: Outcome {
+                predictions: vec![prediction("b", 0.75), prediction("a", 0.25)],
+                positions: Vec::new(),
+            },
+            units,
+            truncated: false,
+            timing: Timing { compute: Duration::from_millis(compute_ms), ..Timing::default() },
+        }
+    }
+
+    #[test]
+    fn results_are_short_unless_there_is_more_to_say() {
+        let plain = serde_json::to_string(&InputResult::from(answer(3, 1))).unwrap();
+        assert_eq!(plain, r#"{"predictions":[{"label":"b","score":0.75},{"label":"a","score":0.25}]}"#);
+        let mut cut = answer(3, 1);
+        cut.truncated = true;
+        cut.outcome.positions = vec![vec![Prediction { label: "a".into(), score: 0.5 }]];
+        let cut = serde_json::to_value(InputResult::from(cut)).unwrap();
+        assert_eq!(cut["truncated"], true);
+        assert_eq!(cut["tokens"], serde_json::json!([{"predictions": [{"label": "a", "score": 0.5}]}]));
+        let failed = InputResult::from(Problem::new(Code::EmptyText, "the text is empty"));
+        let failed = serde_json::to_string(&failed).unwrap();
+        assert_eq!(failed, r#"{"error":{"code":"empty_text","detail":"the text is empty"}}"#);
+    }
+
+    #[test]
+    fn usage_sums_and_timing_takes_the_longest() {
+        let answers = [answer(3, 4), answer(5, 2)];
+        let usage = Usage::of(Task::TextClassification, answers.iter());
+        assert_eq!(usage, Usage { inputs: 2, tokens: Some(8), pixels: None });
+        assert_eq!(server_timing(answers.iter()), "prepare;dur=0.000, queue;dur=0.000, compute;dur=4.000");
+    }
+}

@@ -1,0 +1,169 @@
+//! The layers around every route, as one list.
+
+use std::any::Any;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+
+use super::problem::{Code, Problem};
+use super::request_id::{RequestId, RequestIds, identify};
+use super::server::Gateway;
+use super::{body, deadline};
+use crate::telemetry::metrics::record_request;
+
+/// The label of requests that no route matched: never the path itself, of which there are endlessly many.
+const UNMATCHED: &str = "unmatched";
+
+/// The routes within all layers, outermost first.
+pub(super) fn around(routes: Router, gateway: Gateway) -> Router {
+    routes.layer(
+        ServiceBuilder::new()
+            // The id comes first: everything below may name it.
+            .layer(from_fn_with_state(RequestIds::default(), identify))
+            // The span comes next: every event below carries the request's fields.
+            .layer(from_fn(trace))
+            // Counting is outside all that may refuse, so that refusals are counted.
+            .layer(from_fn(count))
+            // Header lines that every answer has, refusals too.
+            .layer(from_fn_with_state(gateway.clone(), finish))
+            // Problems are written where id and path are known; below they are values.
+            .layer(from_fn(write_problem))
+            // A panic of a handler or of a layer below is a problem like any other.
+            .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
+            // Cheapest refusal first.
+            .layer(from_fn(body::count_headers))
+            // The body is received whole, within its size and time; axum's own limit would only be a second one.
+            .layer(DefaultBodyLimit::disable())
+            .layer(from_fn_with_state(gateway.clone(), body::receive))
+            // The deadline is innermost: it is for the work, not for the caller's network.
+            .layer(from_fn_with_state(gateway, deadline::enforce)),
+    )
+}
+
+/// The matched route as a label.
+fn route(request: &Request) -> MatchedRoute {
+    MatchedRoute(request.extensions().get::<MatchedPath>().cloned())
+}
+
+struct MatchedRoute(Option<MatchedPath>);
+
+impl MatchedRoute {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
+    }
+}
+
+async fn trace(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = request.extensions().get::<RequestId>().map_or("", |id| &*id.0);
+    let span = tracing::info_span!(
+        "request",
+        request_id = id,
+        method = method(request.method()),
+        route = route(&request).as_str(),
+    );
+    async {
+        let response = next.run(request).await;
+        let ms = begun.elapsed().as_secs_f64() * 1000.0;
+        let status = response.status();
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), ms, "answered");
+        } else {
+            tracing::debug!(status = status.as_u16(), ms, "answered");
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+async fn count(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let (route, method) = (route(&request), method(request.method()));
+    let response = next.run(request).await;
+    record_request(route.as_str(), method, response.status().as_u16(), begun.elapsed());
+    response
+}
+
+/// A method as a label: of the closed set, whatever a caller makes up.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}
+
+/// No answer may be taken for another type than it says; and while draining, a connection ends with its answer.
+async fn finish(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if gateway.draining.load(Ordering::Acquire) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Writes problems as documents, and what axum refused by itself in plain text as well.
+async fn write_problem(request: Request, next: Next) -> Response {
+    let uri = request.uri().clone();
+    let id = request.extensions().get::<RequestId>().cloned();
+    let asked = request.method().clone();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if status.is_client_error() || status.is_server_error() => {
+            of_status(Code::of_status(status), &asked, &uri, response.headers())
+        }
+        None => return response,
+    };
+    let id = id.as_ref().map_or("", |id| &*id.0);
+    if problem.code == Code::Internal {
+        tracing::error!(detail = problem.detail, "internal error");
+    }
+    let document = problem.document(id, uri.path());
+    let mut written = (status, axum::Json(document)).into_response();
+    // The length is that of the body before.
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    let headers = written.headers_mut();
+    headers.extend(std::mem::take(response.headers_mut()));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    written
+}
+
+/// The problem of an answer that axum made by itself.
+fn of_status(code: Code, method: &Method, uri: &Uri, headers: &HeaderMap) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    let detail = match code {
+        Code::NotFound => format!("there is nothing at {path}; GET / says what is here"),
+        Code::MethodNotAllowed => {
+            let allowed = headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or("none");
+            format!("{path} does not take {method}; methods: {}", allowed.replace(',', ", "))
+        }
+        _ => "the request cannot be answered".to_owned(),
+    };
+    Problem::new(code, detail)
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Response {
+    let message =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = message.unwrap_or("of an unknown kind"), "a handler panicked");
+    Problem::new(Code::Internal, "the server failed; its log has more under this request's id")
+        .into_response()
+}

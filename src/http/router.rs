@@ -1,0 +1,46 @@
+//! The whole API on one screen. A routed handler is a documented handler: there is no second list.
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::server::Gateway;
+use super::{catalogue, classify, document, front, health, layers};
+
+/// Every route of ours, with its documentation.
+pub(super) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::with_openapi(document::preface())
+        .routes(routes!(classify::classify_text))
+        .routes(routes!(classify::classify_picture, classify::upload_picture))
+        .routes(routes!(catalogue::list_models))
+        .routes(routes!(catalogue::show_model))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(document::document))
+        .routes(routes!(front::front))
+}
+
+/// The whole service, with every layer.
+pub fn router(gateway: Gateway) -> Router {
+    let (routes, _) = routes().with_state(gateway.clone()).split_for_parts();
+    layers::around(routes.merge(swagger_ui()), gateway)
+}
+
+/// The documentation as a page, from this binary: it fetches nothing from anywhere else.
+fn swagger_ui() -> Router {
+    let config = Config::from(document::PATH).try_it_out_enabled(true).display_request_duration(true);
+    Router::from(SwaggerUi::new("/docs").config(config)).layer(axum::middleware::map_response(restrict))
+}
+
+/// The page may run its own scripts and ask this server, nothing else. Its styles are partly in its markup.
+async fn restrict(mut response: Response) -> Response {
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+                  font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+    let name = HeaderName::from_static("content-security-policy");
+    response.headers_mut().insert(name, HeaderValue::from_static(policy));
+    response
+}
