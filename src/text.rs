@@ -1,5 +1,6 @@
 //! Text: tokenizers, given or trained. (Hugging Face `tokenizer.json`.)
 
+mod merges;
 mod tokenizer;
 mod trained;
 
