@@ -1,6 +1,9 @@
 //! The composition root: settings → parts → running server → drained.
 
 mod server;
+mod signals;
+mod source;
+mod watch;
 
 pub use server::{ServeError, serve};
 
@@ -28,7 +31,8 @@ pub struct Settings {
     pub pipelines: BTreeMap<ModelName, pipeline::Config>,
     /// Which versions of each model serve.
     pub policies: Policies,
-    /// How often the models directory is looked at besides the notices that the system sends (which network file
-    /// systems do not). `None`: never.
-    pub poll_interval: Option<Duration>,
+    /// Whether the system is asked to tell of changes in the models directory.
+    pub watch: bool,
+    /// How often the models directory is looked at besides (network file systems tell of nothing). `None`: never.
+    pub poll: Option<Duration>,
 }

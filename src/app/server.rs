@@ -1,9 +1,28 @@
 //! The server's life: bind, load, serve, drain.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
 
 use super::Settings;
+use super::signals::Signals;
+use super::source::ModelSource;
+use super::watch::{Loader, Looks};
+use crate::engine::quiet_pools;
+use crate::http::{self, Gateway};
+use crate::name::ModelName;
+use crate::pipeline::Pipeline;
+use crate::registry::Registry;
+use crate::telemetry::metrics::{UPKEEP_PERIOD, install_metrics};
+
+/// Time that the loader has to end when everyone is answered: it may be in the middle of a version.
+const LOADER_END_MAX: Duration = Duration::from_secs(5);
 
 /// Why a server did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -14,30 +33,147 @@ pub enum ServeError {
         /// The address.
         address: SocketAddr,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The models directory is not there or is none.
-    #[error("{}: {reason}", path.display())]
+    #[error("models directory {}: {reason}", path.display())]
     Models {
         /// The directory.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A thread, a signal handler or a socket was refused by the system.
-    #[error("{0}")]
-    System(String),
+    /// A thread or a signal handler was refused by the system.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked of the system.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
     /// Requests were cut off: draining took too long, or a second signal came.
     #[error("{0}")]
     CutOff(String),
 }
 
-/// Serves until SIGTERM or SIGINT, then drains: readiness off, in-flight requests finish, workers end. `ready` is
-/// told the address as soon as the server listens; models go on loading, and `/health/ready` says when they are there.
+impl ServeError {
+    /// What to do next, if there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Bind { source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    Some("another process listens there: stop it, or take a free port with --port 0")
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Some("ports below 1024 need privileges: take another with --port 8080")
+                }
+                io::ErrorKind::AddrNotAvailable => {
+                    Some("this machine has no such address: 127.0.0.1 and 0.0.0.0 always work")
+                }
+                _ => None,
+            },
+            Self::Models { .. } => Some(
+                "name the directory with --models DIR; `sconce train` and `sconce import` make models in one",
+            ),
+            Self::System { .. } | Self::CutOff(_) => None,
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, then drains: readiness off, in-flight requests finish, versions are dropped. A
+/// second signal ends at once. `ready` is told the address as soon as the server listens; models go on loading, and
+/// `/health/ready` says when they are there. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
 /// Why the server did not start, or did not end well.
 pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
-    ready(settings.address);
-    todo!()
+    check_models(&settings)?;
+    quiet_pools();
+    let metrics = install_metrics();
+    // Before the door opens: whoever sees it open may signal.
+    let signals =
+        Signals::catch().map_err(|source| ServeError::System { what: "catching signals", source })?;
+    let (listener, address) = bind(settings.address).await?;
+
+    let registry = Arc::new(Registry::new(settings.policies.clone()));
+    let loader = start_loader(&settings, &registry)?;
+    let bell = loader.bell();
+    let ends = signals.attend(move || bell.ring());
+    let upkeep = tokio::spawn(keep_up(metrics.clone()));
+
+    tracing::info!(%address, models = %settings.models.display(), "listening");
+    ready(address);
+    let gateway = Gateway {
+        config: Arc::new(settings.http),
+        registry: Arc::clone(&registry),
+        draining: Arc::new(AtomicBool::new(false)),
+        metrics,
+    };
+    let served = tokio::select! {
+        served = http::serve(listener, gateway, ends.clone().told(1)) => served.map_err(ServeError::CutOff),
+        () = ends.told(2) => Err(ServeError::CutOff("ended by a second signal before everyone was answered".into())),
+    };
+    upkeep.abort();
+    if served.is_ok() {
+        close(loader, registry).await;
+        tracing::info!("everyone was answered");
+    }
+    served
+}
+
+/// A directory that is not there is a mistake to tell at the start, not an empty one.
+fn check_models(settings: &Settings) -> Result<(), ServeError> {
+    let wrong = |reason: String| ServeError::Models { path: settings.models.clone(), reason };
+    std::fs::read_dir(&settings.models).map(drop).map_err(|error| wrong(error.to_string()))
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let refused = |source| ServeError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let bound = listener.local_addr().map_err(refused)?;
+    Ok((listener, bound))
+}
+
+fn start_loader(settings: &Settings, registry: &Arc<Registry<Pipeline>>) -> Result<Loader, ServeError> {
+    let source = ModelSource {
+        models: settings.models.clone(),
+        default: settings.pipeline.clone(),
+        by_model: settings.pipelines.clone(),
+        mentioned: mentioned(settings),
+        strangers_named: Once::new(),
+    };
+    let looks = Looks { watched: settings.watch.then_some(settings.models.as_path()), poll: settings.poll };
+    Loader::start(Arc::clone(registry), source, looks)
+        .map_err(|source| ServeError::System { what: "starting the loader thread", source })
+}
+
+/// The models that the settings speak of.
+fn mentioned(settings: &Settings) -> Vec<ModelName> {
+    let configured = settings.pipelines.keys().chain(settings.policies.models.keys());
+    configured.chain(settings.http.default_models.values()).cloned().collect()
+}
+
+/// Histograms keep every sample until then.
+async fn keep_up(metrics: PrometheusHandle) {
+    let mut period = tokio::time::interval(UPKEEP_PERIOD);
+    loop {
+        period.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// Ends the loader and drops the versions, and with them their workers. On a thread of its own, which the process
+/// does not wait for when a version that is being loaded takes long.
+async fn close(loader: Loader, registry: Arc<Registry<Pipeline>>) {
+    let (done, closed) = tokio::sync::oneshot::channel();
+    let closing = std::thread::Builder::new().name("closing".into()).spawn(move || {
+        loader.stop();
+        drop(registry);
+        let _nobody_waits = done.send(());
+    });
+    let closed = tokio::time::timeout(LOADER_END_MAX, closed).await;
+    if closing.is_err() || closed.is_err() {
+        tracing::warn!("ending while a version is still being loaded");
+    }
 }

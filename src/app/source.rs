@@ -1,0 +1,56 @@
+//! The models directory as the registry's source of versions.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Once;
+
+use crate::model;
+use crate::name::{ModelName, Version, nearest};
+use crate::pipeline::{self, Pipeline};
+use crate::registry::Source;
+
+/// Reads versions from a models directory, and runs each as its model's settings say.
+#[derive(Debug)]
+pub(super) struct ModelSource {
+    pub(super) models: PathBuf,
+    pub(super) default: pipeline::Config,
+    pub(super) by_model: BTreeMap<ModelName, pipeline::Config>,
+    /// Models that the settings speak of.
+    pub(super) mentioned: Vec<ModelName>,
+    /// Whether those that are not there have been named.
+    pub(super) strangers_named: Once,
+}
+
+impl ModelSource {
+    /// Says once which settings are of no effect. A warning only: a model may come later.
+    fn name_strangers(&self, found: &BTreeMap<ModelName, BTreeMap<Version, u64>>) {
+        self.strangers_named.call_once(|| {
+            for model in self.mentioned.iter().filter(|model| !found.contains_key(*model)) {
+                let nearest = nearest(model.as_str(), found.keys().map(ModelName::as_str));
+                tracing::warn!(
+                    model = model.as_str(),
+                    nearest,
+                    "the settings speak of a model that is not there"
+                );
+            }
+        });
+    }
+}
+
+impl Source for ModelSource {
+    type Handle = Pipeline;
+
+    fn scan(&self) -> Result<BTreeMap<ModelName, BTreeMap<Version, u64>>, String> {
+        let found = model::versions(&self.models)?;
+        self.name_strangers(&found);
+        Ok(found)
+    }
+
+    fn load(&self, name: &ModelName, version: Version) -> Result<Pipeline, String> {
+        let directory = self.models.join(name.as_str()).join(version.to_string());
+        // Without the directory: reasons are shown to callers, whom the server's paths do not concern.
+        let model = model::load(&directory).map_err(|error| error.findings.join("; "))?;
+        let config = self.by_model.get(name).unwrap_or(&self.default);
+        Pipeline::start(name.as_str(), model, config).map_err(|error| error.to_string())
+    }
+}
