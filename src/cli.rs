@@ -4,10 +4,12 @@
 //! configuration or data.
 
 mod config;
+mod evaluate;
 mod failure;
 mod health;
 mod output;
 mod settings;
+mod train;
 mod variables;
 mod version;
 
@@ -43,6 +45,8 @@ Start here:
 /// What there is to do.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Train(train::Arguments),
+    Evaluate(evaluate::Arguments),
     Config(config::Arguments),
     Version(version::Arguments),
     Health(health::Arguments),
@@ -77,6 +81,8 @@ fn answered_by_clap(said: &clap::Error) -> ExitCode {
 
 fn act(verb: Verb) -> Result<(), Failure> {
     match verb {
+        Verb::Train(arguments) => train::run(arguments),
+        Verb::Evaluate(arguments) => evaluate::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
         Verb::Health(arguments) => health::run(&arguments),

@@ -155,6 +155,14 @@ pub const LABELS_FILE_BYTES_MAX: u64 = 16 * MIB as u64;
 pub const DATASET_ROWS_MAX: usize = 10_000_000;
 /// Bytes of one data file.
 pub const DATASET_FILE_BYTES_MAX: u64 = 4 * 1024 * MIB as u64;
+/// Epochs of one training run.
+pub const RECIPE_EPOCHS_MAX: u64 = 100_000;
+/// Rows of one training batch.
+pub const RECIPE_BATCH_MAX: usize = 65_536;
+/// Mistakes that a training report shows.
+pub const REPORT_MISTAKES_MAX: usize = 24;
+/// Bytes of a picture that is kept whole as a golden sample; a larger one is kept small.
+pub const GOLDEN_PICTURE_BYTES_MAX: usize = 16 * KIB;
 
 const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX < BODY_BYTES_DEFAULT);

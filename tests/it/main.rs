@@ -8,3 +8,5 @@ mod serve_load;
 mod serve_swap;
 mod support;
 mod tidy;
+mod train_publish;
+mod train_resume;

@@ -3,3 +3,4 @@
 pub mod client;
 pub mod pictures;
 pub mod server;
+pub mod training;
