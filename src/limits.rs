@@ -137,8 +137,14 @@ pub const WORKERS_MAX: usize = 256;
 pub const PICKLE_BYTES_MAX: u64 = 4 * MIB as u64;
 /// Values on the stack of the pickle reader.
 pub const PICKLE_STACK_MAX: usize = 100_000;
+/// Lists, tuples, dicts, texts and memo entries that a pickle may make; 10,000 tensors need some 150,000.
+pub const PICKLE_VALUES_MAX: usize = 400_000;
+/// Bytes of one text in a pickle: the longest is a tensor's name.
+pub const PICKLE_TEXT_BYTES_MAX: usize = KIB;
 /// Entries of a `.pt` archive.
 pub const ARCHIVE_ENTRIES_MAX: usize = 20_000;
+/// Bytes of a `.pt` archive's directory: 20,000 entries of 400 bytes.
+pub const ARCHIVE_DIRECTORY_BYTES_MAX: u64 = 8 * MIB as u64;
 
 // --- Configuration and command line -----------------------------------------------------------
 

@@ -118,7 +118,7 @@ pub enum Head {
 }
 
 impl Config {
-    /// The article's network: Conv(3→64) → ReLU → Conv(64→128) → ReLU → MaxPool(2) → Linear(128·7·7) on 3×14×14.
+    /// The article's network: convolution 3→64, rectified, convolution 64→128, rectified, maximum of 2 × 2 → Linear(128·7·7) on 3×14×14.
     #[must_use]
     pub fn article(outputs: usize) -> Self {
         let block = |channels, pool| Block {

@@ -158,7 +158,6 @@ impl<R: Rule> CustomOp2 for Known<R> {
 type Pair = (Option<Tensor>, Option<Tensor>);
 type Triple = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
-#[expect(clippy::too_many_arguments, reason = "the signatures are candle's")]
 impl<R: Rule> CustomOp3 for Known<R> {
     fn name(&self) -> &'static str {
         R::NAME

@@ -28,7 +28,7 @@ impl Direction {
     }
 }
 
-/// Hidden states, tokens × H, of gates' inputs, tokens × 4H (x·W_ihᵀ and both biases), and W_hh, 4H × H.
+/// Hidden states, tokens × H, of the gates' inputs, tokens × 4H (with both biases), and of `weight_hh`, 4H × H.
 pub(super) fn recur(
     inputs: &Tensor,
     weight: &Tensor,
