@@ -2,6 +2,8 @@
 
 mod cli_config;
 mod cli_help;
+mod hostile_pt;
+mod parity;
 mod readme;
 mod serve_drain;
 mod serve_load;
