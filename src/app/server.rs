@@ -177,3 +177,66 @@ async fn close(loader: Loader, registry: Arc<Registry<Pipeline>>) {
         tracing::warn!("ending while a version is still being loaded");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+    use std::num::NonZeroUsize;
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::DeviceChoice;
+    use crate::pipeline;
+    use crate::registry::{Policies, Policy};
+
+    fn settings(models: &Path, port: u16) -> Settings {
+        Settings {
+            models: models.to_owned(),
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            http: http::Config {
+                body_bytes_max: 1024,
+                connections_max: 8,
+                header_timeout: Duration::from_secs(5),
+                body_timeout: Duration::from_secs(5),
+                deadline_default: Duration::from_secs(5),
+                deadline_max: Duration::from_secs(5),
+                drain_timeout: Duration::from_secs(5),
+                request_inputs_max: 8,
+                default_models: BTreeMap::new(),
+            },
+            pipeline: pipeline::Config {
+                device: DeviceChoice::Cpu,
+                workers: 1,
+                engine_rows: 1,
+                queue_rows_max: 8,
+            },
+            pipelines: BTreeMap::new(),
+            policies: Policies { default: Policy::Latest(NonZeroUsize::MIN), models: BTreeMap::new() },
+            watch: true,
+            poll: None,
+        }
+    }
+
+    fn failure(settings: Settings) -> ServeError {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(serve(settings, |address| panic!("it listens on {address}"))).unwrap_err()
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_the_way_out() {
+        let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = taken.local_addr().unwrap();
+        let models = tempfile::tempdir().unwrap();
+        let error = failure(settings(models.path(), address.port()));
+        assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
+        assert!(error.hint().unwrap().contains("--port 0"));
+    }
+
+    #[test]
+    fn a_models_directory_that_is_not_there_is_named() {
+        let error = failure(settings(Path::new("/nowhere/models"), 0));
+        assert!(error.to_string().contains("/nowhere/models"), "{error}");
+        assert!(error.hint().unwrap().contains("--models"));
+    }
+}

@@ -42,9 +42,10 @@ impl Signals {
                     }
                     else => return,
                 };
-                match *count.borrow() {
-                    0 => tracing::info!("{name}: draining; a second signal ends at once"),
-                    _ => tracing::warn!("{name} again: ending at once"),
+                if *count.borrow() == 0 {
+                    tracing::info!("{name}: draining; a second signal ends at once");
+                } else {
+                    tracing::warn!("{name} again: ending at once");
                 }
                 count.send_modify(|count| *count += 1);
             }
@@ -58,7 +59,7 @@ impl Ends {
     pub(super) async fn told(mut self, times: u32) {
         if self.0.wait_for(|told| *told >= times).await.is_err() {
             // Nobody is left to tell.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

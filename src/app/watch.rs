@@ -276,8 +276,8 @@ mod tests {
     fn stage(watched: bool, poll: Option<Duration>) -> Stage {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("1"), "one").unwrap();
-        let ((scanned, scans), (loaded, loads)) = (sync_channel(1000), sync_channel(1000));
-        let source = Files { directory: directory.path().to_owned(), scans: scanned, loads: loaded };
+        let ((scan_told, scans), (load_told, loads)) = (sync_channel(1000), sync_channel(1000));
+        let source = Files { directory: directory.path().to_owned(), scans: scan_told, loads: load_told };
         let policies = Policies { default: Policy::Latest(NonZeroUsize::MIN), models: BTreeMap::new() };
         let registry = Arc::new(Registry::new(policies));
         let looks = Looks { watched: watched.then_some(directory.path()), poll };
