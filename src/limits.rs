@@ -58,6 +58,9 @@ pub const STEP_SECONDS_MAX: u64 = 30;
 
 /// Bytes of one text: 64 KiB is some 10,000 words.
 pub const TEXT_BYTES_MAX: usize = 64 * KIB;
+/// Bytes of a text that is tokenized on the caller's task, in some hundred microseconds; longer ones, and pictures, go
+/// to the blocking pool.
+pub const TEXT_BYTES_INLINE_MAX: usize = 4 * KIB;
 /// Tokens of one text that a model may ask for.
 pub const TEXT_TOKENS_MAX: usize = 16_384;
 /// Pixels a side of an encoded picture.
@@ -77,6 +80,10 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const MODELS_MAX: usize = 256;
 /// Versions of one model looked at.
 pub const VERSIONS_MAX: usize = 1024;
+/// Files of one version looked at for changes.
+pub const VERSION_FILES_MAX: usize = 1024;
+/// Seconds after which a staging directory is a dead publisher's: a publication takes seconds.
+pub const STAGING_SECONDS_MAX: u64 = 3600;
 /// Bytes of `model.toml`.
 pub const MANIFEST_BYTES_MAX: u64 = MIB as u64;
 /// Bytes of `golden.json`.

@@ -3,6 +3,11 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::files::GOLDEN;
+use super::{InputPreparation, Manifest};
+use crate::limits::GOLDEN_SAMPLES_MAX;
+use crate::nn::Architecture;
+use crate::nn::lstm::Pooling;
 use crate::value::Input;
 
 /// Largest absolute difference of a logit from its golden value, times `max(1, |golden|)`: kernels differ in the
@@ -39,6 +44,45 @@ impl From<&GoldenInput> for Input {
     }
 }
 
+/// The samples of a version with this manifest, or everything that is wrong with them.
+pub(super) fn read(bytes: &[u8], manifest: &Manifest) -> Result<Vec<GoldenSample>, Vec<String>> {
+    let samples: Vec<GoldenSample> =
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(bytes))
+            .map_err(|error| vec![format!("{GOLDEN}: {}: {}", error.path(), error.inner())])?;
+    if !(1..=GOLDEN_SAMPLES_MAX).contains(&samples.len()) {
+        let found = samples.len();
+        return Err(vec![format!("{GOLDEN} has {found} samples, expected 1 to {GOLDEN_SAMPLES_MAX}")]);
+    }
+    let problem = |(place, sample)| Some(format!("{GOLDEN}: sample {place} {}", problem(sample, manifest)?));
+    let problems: Vec<String> = samples.iter().enumerate().filter_map(problem).collect();
+    if problems.is_empty() { Ok(samples) } else { Err(problems) }
+}
+
+fn problem(sample: &GoldenSample, manifest: &Manifest) -> Option<String> {
+    match (&sample.input, &manifest.input) {
+        (GoldenInput::Text(_), InputPreparation::Text(_))
+        | (GoldenInput::Picture(_), InputPreparation::Picture(_)) => {}
+        (GoldenInput::Text(_), _) => return Some("is a text, expected a picture".into()),
+        (GoldenInput::Picture(_), _) => return Some("is a picture, expected a text".into()),
+    }
+    if let Some(place) = sample.logits.iter().position(|logit| !logit.is_finite()) {
+        return Some(format!("has no finite number at logits[{place}]"));
+    }
+    let (found, outputs) = (sample.logits.len(), manifest.architecture.outputs());
+    let unpooled =
+        matches!(&manifest.architecture, Architecture::LstmClassifier(lstm) if lstm.pooling == Pooling::None);
+    if unpooled {
+        let whole = found > 0 && found.is_multiple_of(outputs);
+        return (!whole).then(|| format!("has {found} logits, expected {outputs} a token"));
+    }
+    (found != outputs).then(|| format!("has {found} logits, expected {outputs}"))
+}
+
+/// The file's bytes.
+pub(super) fn write(samples: &[GoldenSample]) -> Result<Vec<u8>, String> {
+    serde_json::to_vec_pretty(samples).map_err(|error| format!("{GOLDEN}: {error}"))
+}
+
 mod base64_bytes {
     //! Bytes as a base64 string.
 
@@ -47,11 +91,11 @@ mod base64_bytes {
     use bytes::Bytes;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
         let text = String::deserialize(deserializer)?;
         STANDARD.decode(text).map(Bytes::from).map_err(de::Error::custom)
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::files;
 use crate::image::Preparation;
+use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX, TEXT_TOKENS_MAX};
 use crate::nn::Architecture;
 use crate::value::{Objective, Task};
 
@@ -65,18 +67,316 @@ pub struct FileDigest {
     pub sha256: String,
 }
 
+/// The version of the format that this binary reads and writes.
+const FORMAT: u32 = 1;
+
 impl Manifest {
     /// Reads `model.toml` and checks every field against its limit and the fields against each other.
     ///
     /// # Errors
     /// One line a problem, each naming its key, what was found and what was expected.
-    pub fn parse(_text: &str) -> Result<Self, Vec<String>> {
-        todo!()
+    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
+        let table: toml::Table = toml::from_str(text).map_err(|error| vec![located(text, "", &error)])?;
+        // A later format may have other keys: say so before complaining of them.
+        match table.get("format").map(toml::Value::as_integer) {
+            Some(Some(format)) if format == i64::from(FORMAT) => {}
+            Some(Some(format)) => {
+                return Err(vec![format!("format is {format}: this binary reads format {FORMAT}")]);
+            }
+            Some(None) => return Err(vec![format!("format is no whole number, expected {FORMAT}")]),
+            None => return Err(vec![format!("format is missing, expected {FORMAT}")]),
+        }
+        let source = toml::Deserializer::parse(text).map_err(|error| vec![located(text, "", &error)])?;
+        let manifest: Self = serde_path_to_error::deserialize(source).map_err(|error| {
+            let key = error.path().to_string();
+            vec![located(text, if key == "." { "" } else { &key }, error.inner())]
+        })?;
+        let problems = manifest.problems();
+        if problems.is_empty() { Ok(manifest) } else { Err(problems) }
     }
 
-    /// Checks the fields against their limits and each other (task, architecture, labels, input).
+    /// Checks the fields against their limits and each other (task, architecture, labels, input, files).
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        todo!()
+        let mut problems = Vec::new();
+        if self.format != FORMAT {
+            problems.push(format!("format is {}: this binary reads format {FORMAT}", self.format));
+        }
+        problems.extend(self.label_problems());
+        match self.architecture.validate() {
+            Ok(()) => problems.extend(self.output_problem()),
+            Err(error) => problems.push(error.to_string()),
+        }
+        problems.extend(self.input_problems());
+        problems.extend(self.file_problems());
+        problems
+    }
+
+    fn label_problems(&self) -> Vec<String> {
+        let count = self.labels.len();
+        let mut problems = Vec::new();
+        match self.objective {
+            Objective::Binary if count != 2 => {
+                problems.push(format!("labels has {count} entries, expected 2 for objective binary"));
+            }
+            Objective::MultiClass if !(2..=LABELS_MAX).contains(&count) => {
+                problems.push(format!("labels has {count} entries, expected 2 to {LABELS_MAX}"));
+            }
+            Objective::MultiLabel if !(1..=LABELS_MAX).contains(&count) => {
+                problems.push(format!("labels has {count} entries, expected 1 to {LABELS_MAX}"));
+            }
+            _ => {}
+        }
+        let mut seen = BTreeMap::new();
+        for (place, label) in self.labels.iter().enumerate() {
+            if label.trim().is_empty() {
+                problems.push(format!("labels[{place}] is empty"));
+            } else if label.len() > LABEL_BYTES_MAX {
+                let bytes = label.len();
+                problems
+                    .push(format!("labels[{place}] has {bytes} bytes, expected at most {LABEL_BYTES_MAX}"));
+            } else if let Some(first) = seen.insert(label, place) {
+                problems.push(format!("labels[{place}] is {label:?}, as labels[{first}] is already"));
+            }
+        }
+        problems
+    }
+
+    fn output_problem(&self) -> Option<String> {
+        let (found, labels) = (self.architecture.outputs(), self.labels.len());
+        let expected = self.objective.outputs(labels);
+        (found != expected).then(|| {
+            let objective = match self.objective {
+                Objective::Binary => "binary",
+                Objective::MultiClass => "multi-class",
+                Objective::MultiLabel => "multi-label",
+            };
+            format!("architecture.outputs is {found}, expected {expected} for objective {objective} and {labels} labels")
+        })
+    }
+
+    fn input_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let (kind, task) = match &self.architecture {
+            Architecture::LstmClassifier(_) => ("lstm-classifier", Task::TextClassification),
+            Architecture::ConvClassifier(_) => ("conv-classifier", Task::ImageClassification),
+        };
+        if self.task != task {
+            problems.push(format!("task is {}, expected {task} for architecture {kind}", self.task));
+        }
+        match (&self.input, &self.architecture) {
+            (InputPreparation::Text(text), Architecture::LstmClassifier(_)) => {
+                if !(1..=TEXT_TOKENS_MAX).contains(&text.tokens_max) {
+                    let found = text.tokens_max;
+                    problems
+                        .push(format!("input.text.tokens_max is {found}, expected 1 to {TEXT_TOKENS_MAX}"));
+                }
+            }
+            (InputPreparation::Picture(picture), Architecture::ConvClassifier(network)) => {
+                problems.extend(picture.validate().err().map(|problem| format!("input.picture.{problem}")));
+                let sides = [
+                    ("channels", picture.channels, network.channels),
+                    ("height", picture.height, network.height),
+                    ("width", picture.width, network.width),
+                ];
+                for (key, found, expected) in
+                    sides.into_iter().filter(|(_, found, expected)| found != expected)
+                {
+                    problems.push(format!(
+                        "input.picture.{key} is {found}, expected {expected} as architecture.{key}"
+                    ));
+                }
+            }
+            (InputPreparation::Text(_), _) => {
+                problems.push(format!("input is of text, expected [input.picture] for architecture {kind}"));
+            }
+            (InputPreparation::Picture(_), _) => {
+                problems.push(format!("input is of pictures, expected [input.text] for architecture {kind}"));
+            }
+        }
+        problems
+    }
+
+    fn file_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for name in self.expected_files() {
+            if !self.files.contains_key(name) {
+                problems.push(format!("files has no entry for {name}"));
+            }
+        }
+        for (name, digest) in &self.files {
+            let key = format!("files.{name:?}");
+            match files::bytes_max(name).filter(|_| self.expected_files().any(|expected| expected == name)) {
+                None => problems.push(format!("{key} is no file that loading reads")),
+                Some(bytes_max) if digest.bytes > bytes_max => {
+                    let found = digest.bytes;
+                    problems.push(format!("{key}.bytes is {found}, expected at most {bytes_max}"));
+                }
+                Some(_) => {}
+            }
+            let plain = digest.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            if digest.sha256.len() != 64 || !plain {
+                problems.push(format!("{key}.sha256 is not 64 lower-case hexadecimal digits"));
+            }
+        }
+        problems
+    }
+
+    /// The files that loading reads beside the manifest.
+    pub(super) fn expected_files(&self) -> impl Iterator<Item = &'static str> {
+        let tokenizer = matches!(self.input, InputPreparation::Text(_)).then_some(files::TOKENIZER);
+        [files::WEIGHTS, files::GOLDEN].into_iter().chain(tokenizer)
+    }
+}
+
+/// A message with its line and key, on one line.
+fn located(text: &str, key: &str, error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', ", ");
+    let line =
+        error.span().map(|span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
+    match (line, key) {
+        (Some(line), "") => format!("line {line}: {message}"),
+        (Some(line), key) => format!("line {line}: {key}: {message}"),
+        (None, "") => message,
+        (None, key) => format!("{key}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+format = 1
+task = "text-classification"
+objective = "multi-class"
+labels = ["bad", "good", "so-so"]
+[architecture]
+kind = "lstm-classifier"
+vocabulary = 10
+embedding_dim = 4
+hidden_dim = 4
+outputs = 3
+[input.text]
+tokens_max = 64
+[files."weights.safetensors"]
+bytes = 100
+sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+[files."golden.json"]
+bytes = 100
+sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+[files."tokenizer.json"]
+bytes = 100
+sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+[training]
+seed = 7
+"#;
+
+    fn said(from: &str, to: &str) -> Vec<String> {
+        let text = GOOD.replacen(from, to, 1);
+        assert_ne!(text, GOOD, "{from} is not in the manifest");
+        Manifest::parse(&text).unwrap_err()
+    }
+
+    #[test]
+    fn a_manifest_is_written_as_it_reads() {
+        let manifest = Manifest::parse(GOOD).unwrap();
+        assert_eq!(manifest.labels.len(), 3);
+        let written = toml::to_string(&manifest).unwrap();
+        assert_eq!(Manifest::parse(&written).unwrap(), manifest);
+        assert!(!written.contains("description"), "empty fields are left out");
+    }
+
+    #[test]
+    fn every_mistake_names_its_key_and_what_was_expected() {
+        let cases = [
+            ("format = 1", "format = 2", "format is 2: this binary reads format 1"),
+            ("format = 1", "", "format is missing, expected 1"),
+            ("format = 1", "format = '1'", "format is no whole number, expected 1"),
+            ("labels = [\"bad\", ", "labels = [\"good\", ", "labels[1] is \"good\", as labels[0] is already"),
+            ("\"so-so\"", "\" \"", "labels[2] is empty"),
+            (
+                "outputs = 3",
+                "outputs = 2",
+                "architecture.outputs is 2, expected 3 for objective multi-class and 3 labels",
+            ),
+            ("hidden_dim = 4", "hidden_dim = 0", "architecture.hidden_dim: is 0, expected 1 to 16384"),
+            (
+                "text-class",
+                "image-class",
+                "task is image-classification, expected text-classification for architecture lstm-classifier",
+            ),
+            ("tokens_max = 64", "tokens_max = 0", "input.text.tokens_max is 0, expected 1 to 16384"),
+            ("[files.\"golden.json\"]", "[files.\"../../x\"]", "files has no entry for golden.json"),
+            (
+                "bytes = 100",
+                "bytes = 5000000000",
+                "files.\"weights.safetensors\".bytes is 5000000000, expected at most 4294967296",
+            ),
+            (
+                "sha256 = \"ba",
+                "sha256 = \"BA",
+                "files.\"weights.safetensors\".sha256 is not 64 lower-case hexadecimal digits",
+            ),
+        ];
+        for (from, to, expected) in cases {
+            let found = said(from, to);
+            assert!(found.iter().any(|line| line == expected), "{from} -> {to}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_of_form_name_their_line() {
+        let cases = [
+            ("labels = [", "labels = [[", "line 6: "),
+            (
+                "objective = \"multi-class\"",
+                "objective = \"regression\"",
+                "line 4: objective: unknown variant",
+            ),
+            ("tokens_max = 64", "tokens_max = 64\nlanguage = 'en'", "unknown field `language`"),
+            ("bytes = 100", "bytes = -1", "files.weights.safetensors.bytes"),
+        ];
+        for (from, to, expected) in cases {
+            let found = said(from, to).join(" | ");
+            assert!(found.contains(expected), "{from} -> {to}: {found}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let mut manifest = Manifest::parse(GOOD).unwrap();
+        manifest.objective = Objective::Binary;
+        manifest.task = Task::ImageClassification;
+        manifest.files.clear();
+        let problems = manifest.problems();
+        assert_eq!(problems.len(), 6, "{problems:#?}");
+    }
+
+    #[test]
+    fn a_picture_is_of_the_networks_size() {
+        let mut manifest = Manifest::parse(GOOD).unwrap();
+        manifest.task = Task::ImageClassification;
+        manifest.architecture = Architecture::ConvClassifier(crate::nn::conv::Config::article(3));
+        manifest.files.remove("tokenizer.json");
+        let problems = manifest.problems();
+        assert!(problems[0].starts_with("input is of text, expected [input.picture]"), "{problems:?}");
+        let mut picture = Preparation {
+            channels: 3,
+            height: 14,
+            width: 14,
+            fit: crate::image::Fit::Stretch,
+            mean: vec![0.5; 3],
+            std: vec![0.5; 3],
+        };
+        manifest.input = InputPreparation::Picture(picture.clone());
+        assert_eq!(manifest.problems(), [""; 0]);
+        (picture.width, picture.std) = (15, vec![0.0; 3]);
+        manifest.input = InputPreparation::Picture(picture);
+        let expected = [
+            "input.picture.std holds 0, expected numbers above 0",
+            "input.picture.width is 15, expected 14 as architecture.width",
+        ];
+        assert_eq!(manifest.problems(), expected);
     }
 }

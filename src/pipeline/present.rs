@@ -35,13 +35,152 @@ impl Presenter {
 
     /// Scores of every label in the manifest's order, averaged over positions. `None` when a logit is not finite.
     #[must_use]
-    pub fn scores(&self, _logits: &Logits) -> Option<Vec<f32>> {
-        todo!("{:?}", self.objective)
+    pub fn scores(&self, logits: &Logits) -> Option<Vec<f32>> {
+        let positions: Option<Vec<Vec<f32>>> =
+            logits.positions().map(|position| self.position(position)).collect();
+        mean(&positions?)
     }
 
     /// The `top_k` best labels (all when `None`). `None` when a logit is not finite. `unpooled`: fill `positions`.
     #[must_use]
-    pub fn present(&self, _logits: &Logits, _top_k: Option<usize>, _unpooled: bool) -> Option<Outcome> {
-        todo!()
+    pub fn present(&self, logits: &Logits, top_k: Option<usize>, unpooled: bool) -> Option<Outcome> {
+        let positions: Option<Vec<Vec<f32>>> =
+            logits.positions().map(|position| self.position(position)).collect();
+        let positions = positions?;
+        let predictions = self.best(&mean(&positions)?, top_k);
+        let positions = if unpooled {
+            positions.iter().map(|scores| self.best(scores, top_k)).collect()
+        } else {
+            Vec::new()
+        };
+        Some(Outcome { predictions, positions })
+    }
+
+    /// Scores of one position, a label each.
+    fn position(&self, logits: &[f32]) -> Option<Vec<f32>> {
+        let fits = logits.len() == self.objective.outputs(self.labels.len());
+        if !fits || !logits.iter().all(|logit| logit.is_finite()) {
+            return None;
+        }
+        match (self.objective, logits) {
+            (Objective::Binary, &[logit]) => Some(vec![sigmoid(-logit), sigmoid(logit)]),
+            (Objective::Binary, _) => None,
+            (Objective::MultiClass, _) => Some(softmax(logits)),
+            (Objective::MultiLabel, _) => Some(logits.iter().copied().map(sigmoid).collect()),
+        }
+    }
+
+    fn best(&self, scores: &[f32], top_k: Option<usize>) -> Vec<Prediction> {
+        let mut ranked: Vec<(&Arc<str>, f32)> = self.labels.iter().zip(scores.iter().copied()).collect();
+        // Stable, so ties stay in the manifest's order.
+        ranked.sort_by(|left, right| right.1.total_cmp(&left.1));
+        let kept = ranked.into_iter().take(top_k.unwrap_or(usize::MAX));
+        kept.map(|(label, score)| Prediction { label: Arc::clone(label), score }).collect()
+    }
+}
+
+/// 1 / (1 + e^-x), by the form whose exponential cannot overflow.
+fn sigmoid(logit: f32) -> f32 {
+    let small = (-logit.abs()).exp();
+    if logit >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) }
+}
+
+/// e^(x - max) / sum of them: the largest exponential is 1.
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+/// The mean of each label's scores; `None` without a position.
+fn mean(positions: &[Vec<f32>]) -> Option<Vec<f32>> {
+    let (first, others) = positions.split_first()?;
+    let mut sums = first.clone();
+    for scores in others {
+        for (sum, score) in sums.iter_mut().zip(scores) {
+            *sum += score;
+        }
+    }
+    let count = positions.len() as f32;
+    Some(sums.into_iter().map(|sum| sum / count).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presenter(objective: Objective, labels: &[&str]) -> Presenter {
+        let labels: Vec<String> = labels.iter().map(ToString::to_string).collect();
+        Presenter::new(objective, &labels)
+    }
+
+    fn logits(outputs: usize, values: &[f32]) -> Logits {
+        Logits::new(outputs, values.to_vec()).unwrap()
+    }
+
+    fn told(predictions: &[Prediction]) -> Vec<(&str, f32)> {
+        predictions.iter().map(|prediction| (&*prediction.label, prediction.score)).collect()
+    }
+
+    #[test]
+    fn each_objective_scores_in_its_way() {
+        let binary = presenter(Objective::Binary, &["no", "yes"]);
+        assert_eq!(binary.scores(&logits(1, &[0.0])).unwrap(), [0.5, 0.5]);
+        let scores = binary.scores(&logits(1, &[2.0])).unwrap();
+        assert!((scores[1] - 0.880_797).abs() < 1e-6 && (scores[0] + scores[1] - 1.0).abs() < 1e-6);
+        let classes = presenter(Objective::MultiClass, &["a", "b", "c"]);
+        let scores = classes.scores(&logits(3, &[1.0, 2.0, 3.0])).unwrap();
+        for (score, expected) in scores.iter().zip([0.090_031, 0.244_728, 0.665_241]) {
+            assert!((score - expected).abs() < 1e-6, "{scores:?}");
+        }
+        let tags = presenter(Objective::MultiLabel, &["a", "b"]);
+        assert_eq!(tags.scores(&logits(2, &[0.0, 100.0])).unwrap(), [0.5, 1.0]);
+    }
+
+    #[test]
+    fn extreme_logits_neither_overflow_nor_vanish() {
+        let classes = presenter(Objective::MultiClass, &["a", "b"]);
+        assert_eq!(classes.scores(&logits(2, &[f32::MAX, -f32::MAX])).unwrap(), [1.0, 0.0]);
+        assert_eq!(classes.scores(&logits(2, &[-1e30, -1e30])).unwrap(), [0.5, 0.5]);
+        let binary = presenter(Objective::Binary, &["no", "yes"]);
+        let scores = binary.scores(&logits(1, &[-60.0])).unwrap();
+        assert!(scores[1] > 0.0 && scores[1] < 1e-25, "{scores:?}");
+        assert_eq!(binary.scores(&logits(1, &[f32::MIN])).unwrap(), [1.0, 0.0]);
+    }
+
+    #[test]
+    fn the_best_come_first_and_ties_keep_the_manifests_order() {
+        let classes = presenter(Objective::MultiClass, &["a", "b", "c", "d"]);
+        let outcome = classes.present(&logits(4, &[1.0, 2.0, 1.0, 2.0]), None, false).unwrap();
+        let order: Vec<&str> = told(&outcome.predictions).into_iter().map(|(label, _)| label).collect();
+        assert_eq!(order, ["b", "d", "a", "c"]);
+        for (top_k, expected) in [(1, 1), (4, 4), (9, 4)] {
+            let outcome = classes.present(&logits(4, &[0.0; 4]), Some(top_k), false).unwrap();
+            assert_eq!(outcome.predictions.len(), expected);
+        }
+    }
+
+    #[test]
+    fn an_unpooled_answer_is_the_mean_of_its_positions() {
+        let binary = presenter(Objective::Binary, &["no", "yes"]);
+        let values = logits(1, &[0.0, 100.0]);
+        let outcome = binary.present(&values, Some(1), true).unwrap();
+        assert_eq!(told(&outcome.predictions), [("yes", 0.75)]);
+        assert_eq!(told(&outcome.positions[0]), [("no", 0.5)]);
+        assert_eq!(told(&outcome.positions[1]), [("yes", 1.0)]);
+        assert!(binary.present(&values, None, false).unwrap().positions.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_finite_or_of_the_wrong_size_has_no_score() {
+        for objective in [Objective::MultiClass, Objective::MultiLabel] {
+            let classes = presenter(objective, &["a", "b"]);
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                assert_eq!(classes.scores(&logits(2, &[0.0, bad])), None);
+                assert_eq!(classes.present(&logits(2, &[0.0, 1.0, bad, 0.0]), None, true), None);
+            }
+            assert_eq!(classes.scores(&logits(3, &[0.0; 3])), None);
+        }
     }
 }

@@ -1,13 +1,26 @@
 //! The pipeline as a service: one model version, ready to answer.
 
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use super::{Outcome, PrepareError};
-use crate::engine::DeviceChoice;
+use candle_core::{Device, DeviceLocation, Tensor};
+use tokio::sync::Semaphore;
+use tower::{Layer as _, Service as _};
+
+use super::{Outcome, PrepareError, Prepared, Preparer, Presenter, golden};
+use crate::batch::{self, Batch, BatchLayer, Job};
+use crate::engine::{CandleEngine, DeviceChoice};
+use crate::limits::{ENGINE_ROWS_MAX, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX};
 use crate::model::{Manifest, Model};
+use crate::nn::lstm::Pooling;
+use crate::nn::{Architecture, Network, Weights};
 use crate::value::Input;
 
 /// How a version is run.
@@ -66,7 +79,7 @@ pub enum Error {
     Input(#[from] PrepareError),
     /// The batching layer had no room, no time, or no luck with it.
     #[error(transparent)]
-    Batch(#[from] crate::batch::Error),
+    Batch(#[from] batch::Error),
     /// The network answered NaN or infinity.
     #[error("the network's answer is not finite")]
     NotFinite,
@@ -82,39 +95,90 @@ pub struct StartError(pub String);
 
 /// One model version, ready to answer. Clones share everything.
 #[derive(Clone, Debug)]
-pub struct Pipeline {}
+pub struct Pipeline {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    manifest: Manifest,
+    device: String,
+    preparer: Preparer,
+    presenter: Presenter,
+    unpooled: bool,
+    /// Rows that wait for, or are in, preparation on the blocking pool.
+    preparing: AtomicUsize,
+    preparing_max: usize,
+    batch: Batch<CandleEngine>,
+}
+
+/// Preparations on the blocking pool at once, of all models together: two a core, so that one that waits for memory
+/// leaves no core idle, and no flood of pictures starves the workers.
+static PREPARATIONS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Arc::new(Semaphore::new(2 * cores))
+});
 
 impl Pipeline {
     /// Builds engines on the device, warms them, and checks that the golden samples are reproduced. Blocking, slow.
     ///
     /// # Errors
     /// The device cannot be had, the network cannot be built, or a golden sample differs.
-    pub fn start(_name: &str, _model: Model, _config: &Config) -> Result<Self, StartError> {
-        todo!()
+    pub fn start(name: &str, model: Model, config: &Config) -> Result<Self, StartError> {
+        let device = config.device.open().map_err(|error| StartError(error.to_string()))?;
+        let weights = on_device(&model.weights, &device)?;
+        let network = Network::new(&model.manifest.architecture, &weights)
+            .map_err(|mismatch| StartError(mismatch.to_string()))?;
+        let (engine_device, rows) = (device.clone(), config.engine_rows.clamp(1, ENGINE_ROWS_MAX));
+        let layer = BatchLayer::new(batch::Config {
+            name: name.to_owned(),
+            queue_rows_max: config.queue_rows_max,
+            workers: config.workers,
+        });
+        let batch = layer.layer(move || CandleEngine::new(network.clone(), engine_device.clone(), rows));
+        let Model { manifest, tokenizer, golden, .. } = model;
+        let preparer = Preparer::new(manifest.input.clone(), tokenizer);
+        // Through the queue, as every later row: this warms a worker as well.
+        golden::verify(&preparer, &golden, |row| {
+            let answer = wait(batch.clone().call(Job { row, deadline: None }));
+            answer.map(|done| done.answer).map_err(|error| error.to_string())
+        })
+        .map_err(StartError)?;
+        let shared = Shared {
+            device: device_name(&device),
+            presenter: Presenter::new(manifest.objective, &manifest.labels),
+            unpooled: matches!(&manifest.architecture, Architecture::LstmClassifier(lstm) if lstm.pooling == Pooling::None),
+            preparer,
+            manifest,
+            preparing: AtomicUsize::new(0),
+            preparing_max: config.queue_rows_max.max(1),
+            batch,
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// What the version is.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        todo!()
+        &self.shared.manifest
     }
 
     /// The device it runs on: `cpu` or `cuda:0`.
     #[must_use]
     pub fn device(&self) -> &str {
-        todo!()
+        &self.shared.device
     }
 
     /// Rows waiting now.
     #[must_use]
     pub fn queued(&self) -> usize {
-        todo!()
+        self.shared.batch.queued()
     }
 
     /// How long the longest step under way has been running; readiness ends when a worker hangs.
     #[must_use]
     pub fn longest_step(&self) -> Duration {
-        todo!()
+        self.shared.batch.longest_step()
     }
 }
 
@@ -130,7 +194,115 @@ impl tower::Service<Request> for Pipeline {
 
     /// Prepares the input (on the blocking pool when it takes long), queues its row, presents the answer. Dropping
     /// the future drops the row.
-    fn call(&mut self, _request: Request) -> Self::Future {
-        todo!()
+    fn call(&mut self, request: Request) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let Request { input, top_k, deadline } = request;
+            let begun = Instant::now();
+            let prepared = shared.prepare(input, deadline).await?;
+            let prepare = begun.elapsed();
+            let done = shared.batch.clone().call(Job { row: prepared.features, deadline }).await?;
+            let outcome =
+                shared.presenter.present(&done.answer, top_k, shared.unpooled).ok_or(Error::NotFinite)?;
+            let timing = Timing { prepare, queue: done.queued, compute: done.computed };
+            Ok(Answer { outcome, units: prepared.units, truncated: prepared.truncated, timing })
+        })
+    }
+}
+
+impl Shared {
+    async fn prepare(self: &Arc<Self>, input: Input, deadline: Option<Instant>) -> Result<Prepared, Error> {
+        match &input {
+            // Too long for any model counts as short: it is refused by its length alone.
+            Input::Text(text) if text.len() <= TEXT_BYTES_INLINE_MAX || text.len() > TEXT_BYTES_MAX => {
+                caught(|| self.preparer.prepare(&input))
+            }
+            _ => self.prepare_aside(input, deadline).await,
+        }
+    }
+
+    /// Prepares on the blocking pool, with a permit that lasts until the work is over, even when its caller is gone.
+    async fn prepare_aside(
+        self: &Arc<Self>,
+        input: Input,
+        deadline: Option<Instant>,
+    ) -> Result<Prepared, Error> {
+        let begun = Instant::now();
+        let place = Place::take(self)?;
+        let permit = Arc::clone(&PREPARATIONS).acquire_owned();
+        let permit = match deadline {
+            None => permit.await,
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), permit)
+                .await
+                .map_err(|_| batch::Error::Expired { waited: begun.elapsed() })?,
+        };
+        let permit = permit.map_err(|_| batch::Error::Closed)?;
+        let shared = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || {
+            let _held = (place, permit);
+            caught(|| shared.preparer.prepare(&input))
+        });
+        work.await.map_err(|_| Error::Panicked)?
+    }
+}
+
+/// A place among the rows in preparation; given back when dropped.
+struct Place {
+    shared: Arc<Shared>,
+}
+
+impl Place {
+    fn take(shared: &Arc<Shared>) -> Result<Self, batch::Error> {
+        let place = Self { shared: Arc::clone(shared) };
+        let before = shared.preparing.fetch_add(1, Ordering::Relaxed);
+        if before >= shared.preparing_max {
+            return Err(batch::Error::Full { queued: before, retry_after: Duration::from_secs(1) });
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.preparing.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn caught(prepare: impl FnOnce() -> Result<Prepared, PrepareError>) -> Result<Prepared, Error> {
+    let prepared = catch_unwind(AssertUnwindSafe(prepare)).map_err(|_| Error::Panicked)?;
+    prepared.map_err(Error::Input)
+}
+
+fn on_device(weights: &Weights, device: &Device) -> Result<Weights, StartError> {
+    let moved = |(name, tensor): (&String, &Tensor)| match tensor.to_device(device) {
+        Ok(tensor) => Ok((name.clone(), tensor)),
+        Err(error) => Err(StartError(format!("tensor {name} cannot be put on the device: {error}"))),
+    };
+    weights.0.iter().map(moved).collect::<Result<_, _>>().map(Weights)
+}
+
+fn device_name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".into(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+    }
+}
+
+/// Blocks this thread until the answer is there; needs no runtime, so that it cannot meet one already running.
+fn wait<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
     }
 }

@@ -3,6 +3,7 @@
 mod cli_config;
 mod cli_help;
 mod hostile_pt;
+mod model_directory;
 mod parity;
 mod readme;
 mod serve_drain;
