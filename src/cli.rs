@@ -3,11 +3,16 @@
 //! Results go to standard output, everything else to standard error. 0: well, 1: it failed, 2: wrong usage, 64: wrong
 //! configuration or data.
 
+mod check;
 mod config;
 mod evaluate;
 mod failure;
 mod health;
+mod openapi;
 mod output;
+mod place;
+mod predict;
+mod serve;
 mod settings;
 mod train;
 mod variables;
@@ -45,9 +50,13 @@ Start here:
 /// What there is to do.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Serve(serve::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
+    Predict(predict::Arguments),
+    Check(check::Arguments),
     Config(config::Arguments),
+    Openapi(openapi::Arguments),
     Version(version::Arguments),
     Health(health::Arguments),
 }
@@ -81,9 +90,13 @@ fn answered_by_clap(said: &clap::Error) -> ExitCode {
 
 fn act(verb: Verb) -> Result<(), Failure> {
     match verb {
+        Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Train(arguments) => train::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
+        Verb::Predict(arguments) => predict::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
+        Verb::Openapi(arguments) => openapi::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
         Verb::Health(arguments) => health::run(&arguments),
     }

@@ -82,12 +82,15 @@ impl ServeError {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains: readiness off, in-flight requests finish, versions are dropped. A
-/// second signal ends at once. `ready` is told the address as soon as the server listens; models go on loading, and
-/// `/health/ready` says when they are there. Needs a tokio runtime with I/O and time.
+/// second signal ends at once. `ready` is told the address and shown the registry as soon as the server listens;
+/// models go on loading, and `/health/ready` says when they are there. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
 /// Why the server did not start, or did not end well.
-pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+pub async fn serve(
+    settings: Settings,
+    ready: impl FnOnce(SocketAddr, &Arc<Registry<Pipeline>>),
+) -> Result<(), ServeError> {
     check_models(&settings)?;
     quiet_pools();
     let metrics = install_metrics();
@@ -103,7 +106,7 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr)) -> Result
     let upkeep = tokio::spawn(keep_up(metrics.clone()));
 
     tracing::info!(%address, models = %settings.models.display(), "listening");
-    ready(address);
+    ready(address, &registry);
     let gateway = Gateway {
         config: Arc::new(settings.http),
         registry: Arc::clone(&registry),

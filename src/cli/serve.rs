@@ -1,0 +1,70 @@
+//! `sconce serve`: models over HTTP.
+
+mod banner;
+
+use std::io::{IsTerminal as _, stderr};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::settings::SettingsArguments;
+use super::{Failure, output};
+use crate::app::{self, ServeError};
+use crate::config::Settings;
+use crate::pipeline::Pipeline;
+use crate::registry::Registry;
+use crate::telemetry::install_logs;
+
+/// Serves the models of a folder over HTTP
+///
+/// Prints one line on standard output when it listens: `listening on http://ADDR:PORT`. New versions are taken up as
+/// they appear, and on SIGHUP. SIGTERM and SIGINT (Ctrl-C) drain: whoever was accepted is answered, then it ends with
+/// exit code 0.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = arguments.settings.read()?.settings;
+    install_logs(settings.log.format, &settings.log.filter).map_err(Failure::data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("starting the threads for input and output: {error}")))?;
+    runtime.block_on(app::serve(parts(settings), listening)).map_err(|error| failure(&error))
+}
+
+/// The settings as the server's parts want them.
+fn parts(settings: Settings) -> app::Settings {
+    app::Settings {
+        models: settings.models.directory,
+        address: settings.http.address,
+        http: settings.http.config,
+        pipeline: settings.pipelines.default,
+        pipelines: settings.pipelines.models,
+        policies: settings.models.policies,
+        watch: settings.models.watch,
+        poll: settings.models.poll,
+    }
+}
+
+/// Says where the server listens, and on a terminal, once the models are there, what it serves.
+fn listening(address: SocketAddr, registry: &Arc<Registry<Pipeline>>) {
+    // Nobody may want to know; the server serves all the same.
+    output::print(&format!("listening on http://{address}")).ok();
+    if stderr().is_terminal() {
+        tokio::spawn(banner::when_loaded(address, Arc::downgrade(registry)));
+    }
+}
+
+fn failure(error: &ServeError) -> Failure {
+    let failure = match error {
+        ServeError::Models { .. } => Failure::data(error),
+        ServeError::Bind { .. } | ServeError::System { .. } | ServeError::CutOff(_) => Failure::failed(error),
+    };
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
