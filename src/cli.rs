@@ -8,6 +8,7 @@ mod config;
 mod evaluate;
 mod failure;
 mod health;
+mod import;
 mod openapi;
 mod output;
 mod place;
@@ -53,6 +54,7 @@ enum Verb {
     Serve(serve::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
+    Import(import::Arguments),
     Predict(predict::Arguments),
     Check(check::Arguments),
     Config(config::Arguments),
@@ -93,6 +95,7 @@ fn act(verb: Verb) -> Result<(), Failure> {
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Train(arguments) => train::run(arguments),
         Verb::Evaluate(arguments) => evaluate::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),

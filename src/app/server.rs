@@ -223,7 +223,7 @@ mod tests {
 
     fn failure(settings: Settings) -> ServeError {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(serve(settings, |address| panic!("it listens on {address}"))).unwrap_err()
+        runtime.block_on(serve(settings, |address, _| panic!("it listens on {address}"))).unwrap_err()
     }
 
     #[test]
