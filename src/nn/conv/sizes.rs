@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn sizes_that_do_not_fit_are_named() {
-        let cases: [(fn(&mut Config), &str); 7] = [
+        type Spoil = fn(&mut Config);
+        let cases: [(Spoil, &str); 7] = [
             (|c| c.channels = 4, "architecture.channels: is 4, expected 3 (RGB) or 1 (grey)"),
             (|c| c.blocks[0].kernel = 17, "architecture.blocks[0].kernel: is 17, larger than"),
             (|c| c.blocks[1].stride = 0, "architecture.blocks[1].stride: is 0, expected 1 to"),

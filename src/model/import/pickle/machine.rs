@@ -68,7 +68,7 @@ impl<'a> Machine<'a> {
             b'b' => self.build()?,
             b'N' | 0x88 | 0x89 | b'J' | b'K' | b'M' | 0x8a | b'G' | b'X' => self.literal(instruction)?,
             b')' | b']' | b't' | 0x85..=0x87 | b'a' | b'e' | b'}' | b's' | b'u' => {
-                self.collect(instruction)?
+                self.collect(instruction)?;
             }
             other => {
                 return error(format!(
