@@ -306,3 +306,6 @@ fn wait<F: Future>(future: F) -> F::Output {
         thread::park();
     }
 }
+
+#[cfg(test)]
+mod tests;

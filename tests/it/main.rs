@@ -4,6 +4,7 @@ mod cli_config;
 mod cli_help;
 mod hostile_pt;
 mod model_directory;
+mod model_refused;
 mod parity;
 mod readme;
 mod serve_drain;

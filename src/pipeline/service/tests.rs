@@ -1,0 +1,101 @@
+//! A small model behind the service: what waits, what does not, and what never starts.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::model::{GoldenInput, InputPreparation, TextInput};
+use crate::nn::lstm;
+use crate::pipeline::record_golden;
+use crate::text::Recipe;
+use crate::value::{Objective, Task};
+
+/// A text model with random weights that answers for each token.
+fn model() -> Model {
+    let recipe = Recipe { frequency_min: 1, ..Recipe::default() };
+    let tokenizer = recipe.train(&mut ["good bad film"].into_iter()).unwrap();
+    let architecture = Architecture::LstmClassifier(lstm::Config {
+        vocabulary: tokenizer.vocabulary(),
+        embedding_dim: 3,
+        hidden_dim: 3,
+        layers: 1,
+        bidirectional: false,
+        pooling: Pooling::None,
+        dropout: 0.0,
+        outputs: 1,
+    });
+    let mut generator = ChaCha8Rng::seed_from_u64(1);
+    let weights = Weights::initialise(&architecture, &mut generator, &Device::Cpu).unwrap();
+    let network = Network::new(&architecture, &weights).unwrap();
+    let input = InputPreparation::Text(TextInput { tokens_max: 4 });
+    let golden = vec![GoldenInput::Text("a good film".into())];
+    let golden = record_golden(&input, Some(&tokenizer), &network, golden).unwrap();
+    let manifest = Manifest {
+        format: 1,
+        task: Task::TextClassification,
+        description: String::new(),
+        licence: String::new(),
+        objective: Objective::Binary,
+        labels: vec!["bad".into(), "good".into()],
+        architecture,
+        input,
+        files: BTreeMap::new(),
+        training: toml::Table::new(),
+    };
+    Model { manifest, weights, tokenizer: Some(tokenizer), golden }
+}
+
+fn started(model: Model) -> Result<Pipeline, StartError> {
+    let config = Config { device: DeviceChoice::Cpu, workers: 1, engine_rows: 2, queue_rows_max: 1 };
+    Pipeline::start("tiny", model, &config)
+}
+
+fn request(text: &str) -> Request {
+    Request { input: Input::Text(text.into()), top_k: None, deadline: None }
+}
+
+#[tokio::test]
+async fn an_unpooled_model_answers_for_each_token() {
+    let answer = started(model()).unwrap().oneshot(request("good bad film")).await.unwrap();
+    assert_eq!(answer.outcome.positions.len(), 3);
+    assert_eq!(answer.outcome.predictions.len(), 2);
+}
+
+#[test]
+fn a_model_that_is_not_the_recorded_one_does_not_start() {
+    let mut other = model();
+    other.golden[0].logits[1] += 0.01;
+    let error = started(other).unwrap_err().to_string();
+    assert!(error.starts_with("golden sample 0: logit 1 is "), "{error}");
+    let mut other = model();
+    other.weights.0.remove("fc.bias");
+    assert!(started(other).unwrap_err().to_string().contains("fc.bias"));
+}
+
+#[tokio::test]
+async fn long_inputs_wait_for_a_permit_in_bounded_number_and_short_ones_do_not() {
+    let pipeline = started(model()).unwrap();
+    let permits = u32::try_from(PREPARATIONS.available_permits()).unwrap_or(1);
+    let held = PREPARATIONS.acquire_many(permits).await.unwrap();
+    let long = request(&"good ".repeat(2000));
+    let mut first = pipeline.clone().call(long.clone());
+    let waker = Waker::noop();
+    assert!(first.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    let error = pipeline.clone().oneshot(long.clone()).await.unwrap_err();
+    assert!(matches!(error, Error::Batch(batch::Error::Full { queued: 1, .. })), "{error}");
+    pipeline.clone().oneshot(request("good")).await.unwrap();
+    drop(first);
+    let late = Request { deadline: Some(Instant::now()), ..long.clone() };
+    let error = pipeline.clone().oneshot(late).await.unwrap_err();
+    assert!(matches!(error, Error::Batch(batch::Error::Expired { .. })), "{error}");
+    drop(held);
+    assert!(pipeline.oneshot(long).await.unwrap().truncated, "a row that gave up left its place");
+}
+
+#[test]
+fn a_panic_in_preparation_is_its_rows_alone() {
+    assert_eq!(caught(|| panic!("hostile input")), Err(Error::Panicked));
+}
