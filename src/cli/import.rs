@@ -69,7 +69,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     quiet_pools();
-    let (name, models) = place(&arguments.out)?;
+    let models = models_directory(&arguments.out)?;
     let (preparing, of_architecture) = settings(&arguments.set)?;
     let tensors = model::import::read_tensors(&arguments.weights).map_err(Failure::data)?;
     let (architecture, weights) = model::import::infer(tensors, &of_architecture).map_err(|error| {
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let version = publish(arguments, manifest, weights, tokenizer)?;
     let command = format!("sconce serve --models {}", shell(&models.to_string_lossy()));
-    output::print(&format!("imported {}/{version} as {name}\n{command}", arguments.out.display()))
+    output::print(&format!("imported {}/{version}\n{command}", arguments.out.display()))
 }
 
 /// Records the golden samples, publishes, and says what the model is.
@@ -114,14 +114,14 @@ fn publish(
     })
 }
 
-/// The model's name, and the models directory it goes into.
-fn place(out: &Path) -> Result<(ModelName, PathBuf), Failure> {
+/// The models directory that the model goes into; its own folder must have the name of a model.
+fn models_directory(out: &Path) -> Result<PathBuf, Failure> {
     let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = name.parse::<ModelName>().map_err(|bad| {
-        Failure::usage(format!("--out {}: {bad}", out.display())).hint("expected models/NAME")
-    })?;
-    let models = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok((name, models.to_owned()))
+    if let Err(bad) = name.parse::<ModelName>() {
+        return Err(Failure::usage(format!("--out {}: {bad}", out.display())).hint("expected models/NAME"));
+    }
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok(parent.unwrap_or(Path::new(".")).to_owned())
 }
 
 /// What is said of inputs and outputs, and what is said of the architecture.
@@ -183,7 +183,11 @@ fn described(manifest: &Manifest) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.trim_end().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The text as a word of a shell.

@@ -2,6 +2,7 @@
 
 mod cli_config;
 mod cli_help;
+mod cli_models;
 mod hostile_pt;
 mod model_directory;
 mod model_refused;

@@ -95,6 +95,8 @@ impl Running {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = if whole {
             let mut command = Command::new("sh");
+            // The server refuses variables of its own prefix that it does not know.
+            command.env_remove("SCONCE_README");
             command.args(["-c", &format!("exec {FIRST_COMMAND}")]);
             command
         } else {
@@ -143,6 +145,7 @@ async fn the_commands_of_the_readme_give_its_answers() {
         // What a command writes goes to a folder of its own; what it reads is the repository.
         let command = command.replace("/tmp/", &format!("{}/", folder.path().display()));
         let output = Command::new("sh")
+            .env_remove("SCONCE_README")
             .args(["-c", &command])
             .current_dir(root)
             .env("PATH", &search)

@@ -50,14 +50,20 @@ fn rows(model: &ModelStatus<Pipeline>) -> Vec<Row> {
                 (Some((pipeline.manifest().task, pipeline.device().to_owned())), "ready".to_owned())
             }
             State::Loading => (None, "loading".to_owned()),
-            State::Failed { reason } => {
-                (None, format!("refused: {}", reason.chars().take(REASON_CHARS_MAX).collect::<String>()))
-            }
+            State::Failed { reason } => (None, format!("refused: {}", cut(reason))),
             State::Idle => return None,
         };
         Some(Row { name: model.name.to_string(), version: version.version.to_string(), serving, status })
     };
     model.versions.iter().filter_map(row).collect()
+}
+
+fn cut(reason: &str) -> String {
+    let mut shown: String = reason.chars().take(REASON_CHARS_MAX).collect();
+    if shown.len() < reason.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn banner(address: SocketAddr, rows: &[Row]) -> String {
