@@ -55,24 +55,60 @@ pub(super) struct ModelPage {
 
 /// A version of a model.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ModelVersion {
+#[serde(untagged)]
+pub(super) enum ModelVersion {
+    /// It answers.
+    // Boxed: it is many times the other's size.
+    #[schema(value_type = ReadyVersion)]
+    Ready(Box<ReadyVersion>),
+    /// It does not.
+    Silent(SilentVersion),
+}
+
+/// A version that does not answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SilentVersion {
+    /// Its number.
+    #[schema(example = "2")]
+    version: String,
+    /// Where it is in its life.
+    state: SilentState,
+    /// Why it was refused; of a failed version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Where a version that does not answer is in its life.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SilentState {
+    /// Being read, checked and warmed.
+    Loading,
+    /// Refused; tried again when its directory changes.
+    Failed,
+    /// There, and not wanted by the policy.
+    Idle,
+}
+
+/// The state of a version that answers.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ReadyState {
+    /// Answering.
+    Ready,
+}
+
+/// A version that answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReadyVersion {
     /// Its number.
     #[schema(example = "1")]
     version: String,
-    /// `loading`, `ready`, `failed`, or `idle` when the policy does not want it.
-    #[schema(example = "ready")]
-    state: &'static str,
-    /// Why its contents were refused. A ready version with a reason goes on answering with the contents before.
+    /// That it answers.
+    state: ReadyState,
+    /// Why its present contents were refused, while it goes on answering with the ones before.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// What it is; of a ready version.
-    #[serde(flatten)]
-    facts: Option<Facts>,
-}
-
-/// What a ready version is.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Facts {
     /// What it does.
     #[schema(example = "text-classification")]
     task: &'static str,
@@ -181,12 +217,15 @@ fn summary(model: &ModelStatus<Pipeline>) -> ModelSummary {
 }
 
 fn version(version: &VersionStatus<Pipeline>) -> ModelVersion {
-    let (reason, facts) = match &version.state {
-        VersionState::Failed { reason } => (Some(reason.clone()), None),
-        VersionState::Ready(entry) => (version.last_failure.clone(), Some(facts(&entry.handle))),
-        VersionState::Loading | VersionState::Idle => (None, None),
+    let (state, reason) = match &version.state {
+        VersionState::Ready(entry) => {
+            return ModelVersion::Ready(Box::new(ready(entry, version.last_failure.clone())));
+        }
+        VersionState::Failed { reason } => (SilentState::Failed, Some(reason.clone())),
+        VersionState::Loading => (SilentState::Loading, None),
+        VersionState::Idle => (SilentState::Idle, None),
     };
-    ModelVersion { version: version.version.to_string(), state: state_name(&version.state), reason, facts }
+    ModelVersion::Silent(SilentVersion { version: version.version.to_string(), state, reason })
 }
 
 fn state_name<H>(state: &VersionState<H>) -> &'static str {
@@ -198,7 +237,8 @@ fn state_name<H>(state: &VersionState<H>) -> &'static str {
     }
 }
 
-fn facts(pipeline: &Pipeline) -> Facts {
+fn ready(entry: &Entry<Pipeline>, reason: Option<String>) -> ReadyVersion {
+    let pipeline = &entry.handle;
     let manifest: &Manifest = pipeline.manifest();
     let inputs = match &manifest.input {
         InputPreparation::Text(text) => {
@@ -208,7 +248,10 @@ fn facts(pipeline: &Pipeline) -> Facts {
             InputFacts::Picture { width: picture.width, height: picture.height, channels: picture.channels }
         }
     };
-    Facts {
+    ReadyVersion {
+        version: entry.version.to_string(),
+        state: ReadyState::Ready,
+        reason,
         task: manifest.task.as_str(),
         description: manifest.description.clone(),
         licence: manifest.licence.clone(),

@@ -62,7 +62,7 @@ mod tests {
         }
         let config = Config {
             deadline_default: Duration::from_secs(10),
-            deadline_max: Duration::from_secs(60),
+            deadline_max: Duration::from_millis(60_000),
             ..config()
         };
         allowed(&headers, &config).map(|allowed| allowed.as_millis())

@@ -21,6 +21,7 @@ pub(super) const PATH: &str = "/openapi.json";
             (RFC 9457) whose `code` is from a closed list; every answer has an `x-request-id`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
+    components(schemas(ProblemDocument, super::problem::Code, super::problem::Place)),
     servers((url = "/", description = "This server")),
     tags(
         (name = "classify", description = "Texts and pictures in, labels with scores out"),
@@ -41,37 +42,37 @@ pub(super) fn preface() -> utoipa::openapi::OpenApi {
 pub(super) enum Refusals {
     /// The request or an input in it is wrong: `code` and `detail` say what.
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] ProblemDocument),
+    BadRequest(ProblemDocument),
     /// There is no such path, model or version.
     #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(#[to_schema] ProblemDocument),
+    NotFound(ProblemDocument),
     /// The path takes other methods: `Allow` lists them.
     #[response(status = 405, content_type = "application/problem+json")]
-    MethodNotAllowed(#[to_schema] ProblemDocument),
+    MethodNotAllowed(ProblemDocument),
     /// The body did not arrive in time.
     #[response(status = 408, content_type = "application/problem+json")]
-    RequestTimeout(#[to_schema] ProblemDocument),
+    RequestTimeout(ProblemDocument),
     /// The body, a text or a picture is too large.
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemDocument),
+    TooLarge(ProblemDocument),
     /// The content type is not taken, or the bytes are no picture of a known format.
     #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(#[to_schema] ProblemDocument),
+    UnsupportedMediaType(ProblemDocument),
     /// The queue of the model is full: `Retry-After` says when to come back.
     #[response(status = 429, content_type = "application/problem+json")]
-    TooManyRequests(#[to_schema] ProblemDocument),
+    TooManyRequests(ProblemDocument),
     /// There are too many header lines.
     #[response(status = 431, content_type = "application/problem+json")]
-    TooManyHeaders(#[to_schema] ProblemDocument),
+    TooManyHeaders(ProblemDocument),
     /// The server failed; its log has more under the request's id.
     #[response(status = 500, content_type = "application/problem+json")]
-    Internal(#[to_schema] ProblemDocument),
+    Internal(ProblemDocument),
     /// The server or the model is not ready, or the server is shutting down.
     #[response(status = 503, content_type = "application/problem+json")]
-    NotReady(#[to_schema] ProblemDocument),
+    NotReady(ProblemDocument),
     /// The deadline passed.
     #[response(status = 504, content_type = "application/problem+json")]
-    DeadlineExceeded(#[to_schema] ProblemDocument),
+    DeadlineExceeded(ProblemDocument),
 }
 
 /// The document as it is served.

@@ -54,8 +54,12 @@ pub(super) async fn ready(State(gateway): State<Gateway>) -> Result<Json<Health>
     let models = gateway.registry.models();
     let mut reasons: Vec<String> = models.iter().filter_map(hanging).collect();
     if models.is_empty() {
-        let unread = gateway.registry.scan_failure();
-        reasons.push(unread.unwrap_or_else(|| "there is no model".to_owned()));
+        let none = if gateway.registry.is_ready() {
+            "there is no model"
+        } else {
+            "models are still being looked for"
+        };
+        reasons.push(gateway.registry.scan_failure().unwrap_or_else(|| none.to_owned()));
     } else if !gateway.registry.is_ready() {
         reasons.extend(models.iter().filter_map(silent));
         if reasons.is_empty() {

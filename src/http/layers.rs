@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tower::ServiceBuilder;
@@ -64,6 +64,8 @@ impl MatchedRoute {
 async fn trace(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request.extensions().get::<RequestId>().map_or("", |id| &*id.0);
+    // What machines ask every few seconds would bury the rest.
+    let probed = ["/health/live", "/health/ready", "/metrics"].contains(&route(&request).as_str());
     let span = tracing::info_span!(
         "request",
         request_id = id,
@@ -76,8 +78,10 @@ async fn trace(request: Request, next: Next) -> Response {
         let status = response.status();
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ms, "answered");
-        } else {
+        } else if probed {
             tracing::debug!(status = status.as_u16(), ms, "answered");
+        } else {
+            tracing::info!(status = status.as_u16(), ms, "answered");
         }
         response
     }
@@ -128,7 +132,7 @@ async fn write_problem(request: Request, next: Next) -> Response {
     let problem = match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem,
         None if status.is_client_error() || status.is_server_error() => {
-            of_status(Code::of_status(status), &asked, &uri, response.headers())
+            of_status(Code::of_status(status), &asked, &uri)
         }
         None => return response,
     };
@@ -147,13 +151,13 @@ async fn write_problem(request: Request, next: Next) -> Response {
 }
 
 /// The problem of an answer that axum made by itself.
-fn of_status(code: Code, method: &Method, uri: &Uri, headers: &HeaderMap) -> Problem {
+fn of_status(code: Code, method: &Method, uri: &Uri) -> Problem {
     let path: String = uri.path().chars().take(100).collect();
     let detail = match code {
         Code::NotFound => format!("there is nothing at {path}; GET / says what is here"),
         Code::MethodNotAllowed => {
-            let allowed = headers.get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or("none");
-            format!("{path} does not take {method}; methods: {}", allowed.replace(',', ", "))
+            // The header itself is axum's and comes after all layers.
+            format!("{path} does not take {method}; the allow header lists the methods that it takes")
         }
         _ => "the request cannot be answered".to_owned(),
     };
@@ -166,4 +170,50 @@ fn panicked(panic: &(dyn Any + Send)) -> Response {
     tracing::error!(panic = message.unwrap_or("of an unknown kind"), "a handler panicked");
     Problem::new(Code::Internal, "the server failed; its log has more under this request's id")
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::http::server::tests::gateway;
+
+    async fn ask(routes: Router, wait_ms: &str) -> (StatusCode, serde_json::Value) {
+        let request =
+            Request::builder().uri("/").header("x-request-timeout-ms", wait_ms).body(Body::empty()).unwrap();
+        let response = around(routes, gateway()).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_the_inside() {
+        async fn panicking() -> &'static str {
+            panic!("secret")
+        }
+        let (status, problem) = ask(Router::new().route("/", get(panicking)), "1000").await;
+        assert_eq!((status.as_u16(), &problem["code"]), (500, &"internal".into()));
+        assert!(!problem.to_string().contains("secret"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_given_up_at_the_deadline() {
+        let hanging = get(std::future::pending::<&'static str>);
+        let (status, problem) = ask(Router::new().route("/", hanging), "5").await;
+        assert_eq!((status.as_u16(), &problem["code"]), (504, &"deadline_exceeded".into()));
+        assert_eq!(problem["detail"], "there was no answer within 5 ms");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_another_hand_becomes_a_problem() {
+        let plain = get(|| async { (StatusCode::IM_A_TEAPOT, "short and stout") });
+        let (status, problem) = ask(Router::new().route("/", plain), "1000").await;
+        assert_eq!((status.as_u16(), &problem["code"]), (418, &"invalid_request".into()));
+    }
 }

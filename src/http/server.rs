@@ -54,6 +54,18 @@ pub(super) mod tests {
         DRAIN_SECONDS_DEFAULT, HEADER_SECONDS_DEFAULT, REQUEST_INPUTS_MAX,
     };
 
+    /// A door over no models.
+    pub(in crate::http) fn gateway() -> Gateway {
+        let default = crate::registry::Policy::Latest(std::num::NonZeroUsize::MIN);
+        let policies = crate::registry::Policies { default, models: BTreeMap::new() };
+        Gateway {
+            config: Arc::new(config()),
+            registry: Arc::new(Registry::new(policies)),
+            draining: Arc::new(AtomicBool::new(false)),
+            metrics: crate::telemetry::metrics::install_metrics(),
+        }
+    }
+
     /// The defaults.
     pub(in crate::http) fn config() -> Config {
         Config {

@@ -1,6 +1,7 @@
 //! What several tests need: a running server of the real binary, a client, folders of models.
 
 pub mod client;
+pub mod door;
 pub mod models;
 pub mod pictures;
 pub mod server;

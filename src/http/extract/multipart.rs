@@ -76,11 +76,10 @@ mod tests {
     use super::*;
 
     async fn send(parts: &[(&str, &str)]) -> Result<Question, Problem> {
-        let mut body = String::new();
-        for (name, value) in parts {
-            body += &format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-        }
-        body += "--b--\r\n";
+        let part = |(name, value): &(&str, &str)| {
+            format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let body = parts.iter().map(part).chain(["--b--\r\n".to_owned()]).collect::<Vec<_>>().concat();
         let request = Request::builder().header("content-type", "multipart/form-data; boundary=b");
         read(request.body(Body::from(body)).unwrap(), Parameters::default()).await
     }
