@@ -152,7 +152,7 @@ mod tests {
         let text = banner("[::]:1".parse().unwrap(), &rows);
         assert_eq!(text.lines().count(), 10, "{text}");
         assert!(text.contains("and 15 more"));
-        assert!(text.contains(r#"curl http://[::1]:1/v1/text/classify"#));
+        assert!(text.contains("curl http://[::1]:1/v1/text/classify"));
         assert_eq!(banner("[::1]:1".parse().unwrap(), &[]).lines().count(), 3);
     }
 }
