@@ -1,7 +1,7 @@
 //! The HTTP door: routes, layers, extraction, problems. Never sees candle.
 //!
-//! A request goes through the [layers](layers), is [routed](router), [extracted](extract) into a
-//! [question](question) and [classified](classify); whatever goes wrong on the way is a [problem](problem).
+//! A request goes through the layers, is routed, extracted into a question and classified; whatever goes wrong on
+//! the way is a problem. Each of these words is a module.
 
 mod server;
 
