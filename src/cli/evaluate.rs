@@ -1,12 +1,11 @@
 //! `sconce evaluate`: how well a model answers rows whose labels are known.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::place::Place;
 use super::{Failure, output};
 use crate::model;
-use crate::name::Version;
 use crate::train::BadRows;
 use crate::train::evaluate::{Confusion, EvaluateError, Figures, evaluate};
 
@@ -31,7 +30,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let directory = version_directory(&arguments.model)?;
+    let directory = Place::find(&arguments.model)?.directory;
     let model = model::load(&directory).map_err(Failure::data)?;
     let bad_rows = if arguments.skip_bad_rows { BadRows::Skip } else { BadRows::Stop };
     let (figures, skipped) = evaluate(&model, &arguments.data, bad_rows).map_err(|error| match error {
@@ -46,21 +45,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return output::print(&json);
     }
     output::print(&shown(&figures, &directory))
-}
-
-/// The version directory itself, or the latest one of a model.
-fn version_directory(path: &Path) -> Result<PathBuf, Failure> {
-    if path.join("model.toml").is_file() {
-        return Ok(path.to_owned());
-    }
-    let entries =
-        fs::read_dir(path).map_err(|error| Failure::data(format!("{}: {error}", path.display())))?;
-    let latest =
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<Version>().ok()).max();
-    latest.map(|version| path.join(version.to_string())).ok_or_else(|| {
-        Failure::data(format!("{}: there is no version in it", path.display()))
-            .hint("expected models/NAME or models/NAME/VERSION")
-    })
 }
 
 /// The figures for people.
@@ -100,8 +84,11 @@ fn confusion(labels: &[String], matrix: &[Vec<u64>], longest: usize) -> String {
     if labels.len() <= MATRIX_LABELS_MAX {
         text.push_str("\nconfusion (a row is a true label, a column the label given, in the same order)\n");
         for (label, row) in labels.iter().zip(matrix) {
-            let cells: String = row.iter().map(|count| format!(" {count:6}")).collect();
-            let _ = writeln!(text, "{label:longest$} {cells}");
+            let _ = write!(text, "{label:longest$} ");
+            for count in row {
+                let _ = write!(text, " {count:6}");
+            }
+            text.push('\n');
         }
         return text;
     }
@@ -121,19 +108,6 @@ fn confusion(labels: &[String], matrix: &[Vec<u64>], longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_latest_version_is_found_by_number() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["2", "10", "9", ".checkpoint", "notes"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        assert_eq!(version_directory(folder.path()).unwrap(), folder.path().join("10"));
-        let empty = folder.path().join("notes");
-        assert!(version_directory(&empty).unwrap_err().to_string().contains("no version"));
-        fs::write(empty.join("model.toml"), "").unwrap();
-        assert_eq!(version_directory(&empty).unwrap(), empty);
-    }
 
     #[test]
     fn many_labels_are_shown_by_their_confused_pairs() {

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
 
-    /// The data to validate on [default: a share of --data held out, the recipe's valid_fraction]
+    /// The data to validate on [default: a share of --data, held out]
     #[arg(long, value_name = "PATH")]
     valid: Option<PathBuf>,
 

@@ -1,7 +1,9 @@
 //! The end of a run: the best weights answer the validation rows, the report is written, the version published.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Cursor;
+use std::path::Path;
 
 use bytes::Bytes;
 use candle_core::Device;
@@ -75,17 +77,25 @@ pub(crate) fn conclude(options: &Options, plan: &Plan, fit: &Fit<'_>) -> Result<
         extras.insert("LICENSE".to_owned(), format!("{}\n", plan.recipe.licence.trim_end()).into_bytes());
     }
     let draft = Draft { manifest, weights, tokenizer: plan.tokenizer.clone(), golden, extras };
-    let version = model::publish(&options.out, &draft)?;
-    Ok(Concluded { version, summary: summary(options, plan, fit, &figures, version) })
+    let published = if fit.was_finished { published(&options.out, &draft.manifest) } else { None };
+    let version = match published {
+        Some(version) => version,
+        None => model::publish(&options.out, &draft)?,
+    };
+    let directory = options.out.join(version.to_string());
+    Ok(Concluded { version, summary: summary(&directory, plan, fit, &figures) })
 }
 
-fn summary(
-    options: &Options,
-    plan: &Plan,
-    fit: &Fit<'_>,
-    figures: &Figures,
-    version: Version,
-) -> Vec<String> {
+/// The latest version, if it is of this very run: then the run was killed after publishing it.
+fn published(out: &Path, manifest: &Manifest) -> Option<Version> {
+    let versions = fs::read_dir(out).ok()?.flatten();
+    let latest = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<Version>().ok()).max()?;
+    let text = fs::read_to_string(out.join(latest.to_string()).join("model.toml")).ok()?;
+    let found = Manifest::parse(&text).ok()?;
+    (found.training == manifest.training).then_some(latest)
+}
+
+fn summary(directory: &Path, plan: &Plan, fit: &Fit<'_>, figures: &Figures) -> Vec<String> {
     let best = fit.position.best.unwrap_or_default();
     let skipped = match plan.skipped {
         0 => String::new(),
@@ -93,8 +103,8 @@ fn summary(
     };
     vec![
         format!(
-            "{} version {version}: accuracy {:.4}, macro-F1 {:.4}, loss {:.4} on {} validation rows{skipped}",
-            options.out.display(),
+            "{}: accuracy {:.4}, macro-F1 {:.4}, loss {:.4} on {} validation rows{skipped}",
+            directory.display(),
             figures.accuracy,
             figures.macro_f1,
             figures.loss,
@@ -106,7 +116,7 @@ fn summary(
             fit.position.epoch,
             duration(fit.position.seconds)
         ),
-        format!("report: {}", options.out.join(version.to_string()).join("report.html").display()),
+        format!("report: {}", directory.join("report.html").display()),
     ]
 }
 
@@ -122,7 +132,7 @@ fn training_table(
     table.insert("recipe".into(), value(&plan.recipe)?);
     table.insert("program".into(), format!("sconce {}", env!("CARGO_PKG_VERSION")).into());
     table.insert("seed".into(), value(plan.recipe.seed)?);
-    let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     table.insert("data".into(), name(&options.data).into());
     if let Some(valid) = &options.valid {
         table.insert("valid".into(), name(valid).into());

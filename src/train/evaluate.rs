@@ -141,7 +141,9 @@ impl Judge<'_> {
             }
             if let (Some(truth), Some(given)) = (truth.first(), answer.given.first()) {
                 let cell = matrix.get_mut(*truth as usize).and_then(|row| row.get_mut(*given as usize));
-                cell.into_iter().for_each(|cell| *cell += 1);
+                if let Some(cell) = cell {
+                    *cell += 1;
+                }
             }
         }
         let per_class: Vec<ClassFigures> =

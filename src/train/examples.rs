@@ -98,16 +98,12 @@ impl Examiner<'_> {
 
     fn sample(&self, source: &Source) -> Result<Sample, String> {
         let input = read_input(source)?;
-        match (self.variation, &input) {
-            (Some(variation), Input::Picture(bytes)) => {
-                let picture = decode(bytes).map_err(|error| error.to_string())?;
-                Ok(Sample::Varied(variation.enlarged.resize(&picture)))
-            }
-            _ => {
-                let prepared = self.preparer.prepare(&input).map_err(|error| error.to_string())?;
-                Ok(Sample::Ready(prepared.features))
-            }
+        if let (Some(variation), Input::Picture(bytes)) = (self.variation, &input) {
+            let picture = decode(bytes).map_err(|error| error.to_string())?;
+            return Ok(Sample::Varied(variation.enlarged.resize(&picture)));
         }
+        let prepared = self.preparer.prepare(&input).map_err(|error| error.to_string())?;
+        Ok(Sample::Ready(prepared.features))
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Fit<'a> {
     lengths: Vec<usize>,
     pub(crate) state: State,
     pub(crate) position: Position,
+    /// Whether training was over when this process began: it may have been killed while it published.
+    pub(crate) was_finished: bool,
 }
 
 /// Where a run writes its checkpoints, and how often.
@@ -48,16 +50,14 @@ impl<'a> Fit<'a> {
         device: Device,
     ) -> Result<Self, SessionError> {
         let averages = plan.recipe.average_decay.is_some();
-        let (state, position) = match from {
-            Some(checkpoint) => {
-                let state = State::restore(&plan.architecture, &checkpoint.tensors, averages, &device);
-                (state, checkpoint.position)
-            }
-            None => {
-                let state = State::fresh(&plan.architecture, plan.recipe.seed, averages, &device);
-                (state, Position::default())
-            }
+        let (state, position) = if let Some(checkpoint) = from {
+            let state = State::restore(&plan.architecture, &checkpoint.tensors, averages, &device);
+            (state, checkpoint.position)
+        } else {
+            let state = State::fresh(&plan.architecture, plan.recipe.seed, averages, &device);
+            (state, Position::default())
         };
+        let was_finished = position.is_finished(plan.recipe.epochs, plan.recipe.patience);
         Ok(Self {
             plan,
             store: keeping.store,
@@ -67,6 +67,7 @@ impl<'a> Fit<'a> {
             lengths: plan.training.iter().map(Example::length).collect(),
             state: state.map_err(SessionError::Failed)?,
             position,
+            was_finished,
         })
     }
 

@@ -51,7 +51,7 @@ async fn signal(installed: impl FnOnce(std::io::Result<()>)) {
         }
         (Err(error), _) | (_, Err(error)) => {
             installed(Err(error));
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -60,6 +60,6 @@ async fn signal(installed: impl FnOnce(std::io::Result<()>)) {
 async fn signal(installed: impl FnOnce(std::io::Result<()>)) {
     installed(Ok(()));
     if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

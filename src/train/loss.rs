@@ -1,7 +1,7 @@
 //! Losses with their gradients in closed form: cross-entropy, and binary cross-entropy with logits.
 //!
 //! Both are computed in f64 from the logits, never from probabilities, so that no logit overflows them.
-//! Formulas: PyTorch's `CrossEntropyLoss(weight, label_smoothing)` and `BCEWithLogitsLoss`.
+//! Formulas: `PyTorch`'s `CrossEntropyLoss(weight, label_smoothing)` and `BCEWithLogitsLoss`.
 
 use crate::value::Objective;
 
@@ -133,26 +133,26 @@ mod tests {
         (left - right).abs() < 1e-6
     }
 
-    /// `F.cross_entropy([[1, 2, 3], [0, 0, 5]], [0, 2], weight=[1, 2, 3], label_smoothing=0.1)` of PyTorch 2.15.
+    /// `F.cross_entropy([[1, 2, 3], [0, 0, 5]], [0, 2], weight=[1, 2, 3], label_smoothing=0.1)` of `PyTorch` 2.15.
     #[test]
     fn cross_entropy_is_pytorchs() {
         let logits = [1.0, 2.0, 3.0, 0.0, 0.0, 5.0];
         let targets: [&[u32]; 2] = [&[0], &[2]];
         let plain = loss(Objective::MultiClass, 0.0, &[]).evaluate(&logits, 3, targets);
-        assert!(close(plain.mean, 1.210495933), "{}", plain.mean);
+        assert!(close(plain.mean, 1.210_495_933), "{}", plain.mean);
         let all = loss(Objective::MultiClass, 0.1, &[1.0, 2.0, 3.0]).evaluate(&logits, 3, targets);
-        assert!(close(all.mean, 0.730129752), "{}", all.mean);
+        assert!(close(all.mean, 0.730_129_752), "{}", all.mean);
     }
 
-    /// `F.binary_cross_entropy_with_logits([0.5, -2, 3], [1, 1, 0])` of PyTorch 2.15.
+    /// `F.binary_cross_entropy_with_logits([0.5, -2, 3], [1, 1, 0])` of `PyTorch` 2.15.
     #[test]
     fn binary_cross_entropy_is_pytorchs() {
         let targets: [&[u32]; 3] = [&[1], &[1], &[0]];
         let found = loss(Objective::Binary, 0.0, &[]).evaluate(&[0.5, -2.0, 3.0], 1, targets);
-        assert!(close(found.mean, 1.883197449), "{}", found.mean);
+        assert!(close(found.mean, 1.883_197_449), "{}", found.mean);
         let together: [&[u32]; 1] = [&[0, 1]];
         let found = loss(Objective::MultiLabel, 0.0, &[]).evaluate(&[0.5, -2.0, 3.0], 3, together);
-        assert!(close(found.mean, 1.883197449), "{}", found.mean);
+        assert!(close(found.mean, 1.883_197_449), "{}", found.mean);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Adam, AdamW and SGD with momentum over plain slices, so that all their state can be written down.
+//! Adam, `AdamW` and SGD with momentum over plain slices, so that all their state can be written down.
 
 use serde::{Deserialize, Serialize};
 
-/// Which optimizer and its constants: the `[optimizer]` table of a recipe. Formulas: PyTorch's `torch.optim`.
+/// Which optimizer and its constants: the `[optimizer]` table of a recipe. Formulas: `PyTorch`'s `torch.optim`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
@@ -10,13 +10,13 @@ pub(crate) struct Config {
     pub(crate) kind: Kind,
     /// Step size before the schedule's factor.
     pub(crate) learning_rate: f64,
-    /// Decay of the first moment (Adam, AdamW).
+    /// Decay of the first moment (Adam, `AdamW`).
     pub(crate) beta1: f64,
-    /// Decay of the second moment (Adam, AdamW).
+    /// Decay of the second moment (Adam, `AdamW`).
     pub(crate) beta2: f64,
-    /// Added to the root of the second moment (Adam, AdamW).
+    /// Added to the root of the second moment (Adam, `AdamW`).
     pub(crate) epsilon: f64,
-    /// Decoupled for AdamW, added to the gradient for the others.
+    /// Decoupled for `AdamW`, added to the gradient for the others.
     pub(crate) weight_decay: f64,
     /// Momentum of SGD.
     pub(crate) momentum: f64,
@@ -154,9 +154,9 @@ mod tests {
     #[test]
     fn steps_are_pytorchs() {
         let base = Config { learning_rate: 0.1, weight_decay: 0.01, ..Config::default() };
-        assert_close(&run(base), &[0.7954460, -1.8307148]);
-        assert_close(&run(Config { kind: Kind::Adamw, ..base }), &[0.7959079, -1.8297305]);
-        assert_close(&run(Config { kind: Kind::Sgd, ..base }), &[0.8700948, -1.7961495]);
+        assert_close(&run(base), &[0.795_446_0, -1.830_714_8]);
+        assert_close(&run(Config { kind: Kind::Adamw, ..base }), &[0.795_907_9, -1.829_730_5]);
+        assert_close(&run(Config { kind: Kind::Sgd, ..base }), &[0.870_094_8, -1.796_149_5]);
     }
 
     #[test]

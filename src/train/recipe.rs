@@ -209,6 +209,8 @@ impl Recipe {
         }
         self.optimizer.validate().map_err(RecipeError)?;
         self.schedule.validate().map_err(RecipeError)?;
+        let augmentation = self.augmentation.clone().unwrap_or_default();
+        augmentation.validate().map_err(|problem| RecipeError(format!("augmentation.{problem}")))?;
         self.fits(task)
     }
 

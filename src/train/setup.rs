@@ -75,16 +75,13 @@ impl Plan {
         let mut inputs = flattened("recipe", &recipe);
         inputs.insert("data sha256".into(), sha256);
         let labels = labels(&rows, recipe.objective, &options.data)?;
-        let (training, validation, valid_skipped) = match &options.valid {
-            Some(path) => {
-                let valid = data::read(path, reading)?;
-                inputs.insert("valid sha256".into(), valid.sha256);
-                (rows, valid.rows, valid.skipped)
-            }
-            None => {
-                let (training, validation) = data::split(rows, recipe.valid_fraction, recipe.seed);
-                (training, validation, 0)
-            }
+        let (training, validation, valid_skipped) = if let Some(path) = &options.valid {
+            let valid = data::read(path, reading)?;
+            inputs.insert("valid sha256".into(), valid.sha256);
+            (rows, valid.rows, valid.skipped)
+        } else {
+            let (training, validation) = data::split(rows, recipe.valid_fraction, recipe.seed);
+            (training, validation, 0)
         };
         if training.is_empty() || validation.is_empty() {
             let problem = "too few rows to hold some out for validation; give --valid";

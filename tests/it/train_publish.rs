@@ -28,7 +28,9 @@ fn text_is_learnt_published_and_evaluated() {
     assert_eq!(said.lines().last().unwrap(), format!("sconce serve --models {models}"));
 
     let version = workshop.model("films").join("1");
-    for file in ["model.toml", "weights.safetensors", "tokenizer.json", "golden.json", "metrics.json", "report.html"] {
+    for file in
+        ["model.toml", "weights.safetensors", "tokenizer.json", "golden.json", "metrics.json", "report.html"]
+    {
         assert!(version.join(file).is_file(), "{file}");
     }
     assert!(!workshop.model("films").join(".checkpoint").exists());

@@ -150,7 +150,7 @@ fn jsonl(path: &Path, collector: &mut Collector) -> Result<(), DataError> {
             }
             Ok(_) => collector.bad(place, "expected exactly one of \"label\" and \"labels\"")?,
             Err(error) => {
-                collector.bad(place, format!("not an object with \"text\" and \"label\": {error}"))?
+                collector.bad(place, format!("not an object with \"text\" and \"label\": {error}"))?;
             }
         }
     }

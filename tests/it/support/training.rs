@@ -71,8 +71,13 @@ impl Workshop {
         let mut table = String::from("text\tlabel\n");
         for row in 0..160 {
             let (word, label) = if row % 2 == 0 { ("lovely", "good") } else { ("awful", "bad") };
-            writeln!(table, "the {} film number {row} was {word} {}\t{label}", row % 7, "and so on ".repeat(row % 4))
-                .unwrap();
+            writeln!(
+                table,
+                "the {} film number {row} was {word} {}\t{label}",
+                row % 7,
+                "and so on ".repeat(row % 4)
+            )
+            .unwrap();
         }
         fs::write(workshop.data(), table).unwrap();
         fs::write(workshop.recipe(), TEXT_RECIPE).unwrap();
