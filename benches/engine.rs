@@ -54,8 +54,9 @@ fn run(engine: &mut CandleEngine, rows: &[Features]) -> usize {
     finished.len()
 }
 
-pub fn benches(criterion: &mut Criterion) {
-    let cases: [(&str, Architecture, fn(u32) -> Features); 2] = [
+pub(crate) fn benches(criterion: &mut Criterion) {
+    type MakeRow = fn(u32) -> Features;
+    let cases: [(&str, Architecture, MakeRow); 2] = [
         ("lstm", lstm_classifier(), text),
         ("conv14", Architecture::ConvClassifier(conv::Config::article(10)), picture),
     ];

@@ -1,5 +1,10 @@
 //! Benches: `cargo bench`, or `cargo bench -- engine/lstm` for one subject. A module a subject, each with its sketch.
-#![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    reason = "criterion's macros are undocumented; a bench that cannot start panics"
+)]
 
 mod engine;
 mod prepare;

@@ -11,7 +11,7 @@ use sconce::text::{Kind, Recipe};
 const TEXT: &str = "the rock is destined to be the new star and that he's going to make a splash even greater than \
                     the ones before , and nobody in the audience will want to miss a single minute of it .";
 
-pub fn benches(criterion: &mut Criterion) {
+pub(crate) fn benches(criterion: &mut Criterion) {
     for (name, kind) in [("word", Kind::Word), ("byte-pair", Kind::BytePair)] {
         let recipe = Recipe { kind, vocabulary: 1000, frequency_min: 1, ..Recipe::default() };
         let tokenizer = recipe.train(&mut [TEXT].into_iter()).expect("a tokenizer");

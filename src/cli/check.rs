@@ -32,12 +32,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     for directory in &directories {
         match findings(directory) {
             Ok(manifest) => {
-                output::print(&format!("ok     {}  {}", directory.display(), summary(&manifest)))?
+                output::print(&format!("ok     {}  {}", directory.display(), summary(&manifest)))?;
             }
             Err(problems) => {
                 wrong += 1;
-                let lines: String = problems.iter().map(|problem| format!("\n       {problem}")).collect();
-                output::print(&format!("wrong  {}{lines}", directory.display()))?;
+                let lines = problems.join("\n       ");
+                output::print(&format!("wrong  {}\n       {lines}", directory.display()))?;
             }
         }
     }

@@ -62,7 +62,7 @@ mod tests {
         }
         let config = Config {
             deadline_default: Duration::from_secs(10),
-            deadline_max: Duration::from_millis(60_000),
+            deadline_max: Duration::from_mins(1),
             ..config()
         };
         allowed(&headers, &config).map(|allowed| allowed.as_millis())

@@ -167,8 +167,8 @@ mod tests {
                 var.set(&(&at + (&direction * by).unwrap()).unwrap()).unwrap();
                 scalar(&loss(architecture, &variables, batch))
             };
-            let step = 2e-3;
-            let quotient = (moved(step) - moved(-step)) / (2.0 * step as f32);
+            let step = 2e-3_f32;
+            let quotient = (moved(f64::from(step)) - moved(f64::from(-step))) / (2.0 * step);
             var.set(&at).unwrap();
             let along = scalar(&(gradient * &direction).unwrap().sum_all().unwrap());
             let difference = (along - quotient).abs() / quotient.abs().max(1.0);

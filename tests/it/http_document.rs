@@ -83,8 +83,8 @@ async fn every_code_is_documented_and_asserted_by_a_test() {
         }
     }
     for code in codes {
-        let variant: String =
-            code.split('_').map(|word| format!("{}{}", word[..1].to_uppercase(), &word[1..])).collect();
+        let variant =
+            code.split('_').fold(String::new(), |name, word| name + &word[..1].to_uppercase() + &word[1..]);
         let tested = tests.contains(&format!("\"{code}\"")) || tests.contains(&format!("Code::{variant}"));
         assert!(tested, "no test asserts the code {code}");
     }

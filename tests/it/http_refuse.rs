@@ -72,6 +72,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table, a bad request a row")]
 async fn bad_texts_are_refused() {
     let served = served(config());
     let deep = format!("{}\"x\"{}", r#"{"input":"#.repeat(1_000), "}".repeat(1_000));

@@ -1,4 +1,12 @@
 //! All integration tests, in one binary: ports are 0, nothing is downloaded, nothing sleeps to be safe.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on says so by panicking, in its helper functions too"
+)]
+#![allow(unreachable_pub, missing_docs, reason = "one binary: nothing here is reached from outside")]
 
 mod cli_config;
 mod cli_help;

@@ -77,7 +77,7 @@ fn spoiled_copy(model: &Path, file: &str, digest: Digests, spoil: impl Fn(Vec<u8
         let manifest = fs::read_to_string(staging.join("model.toml")).unwrap();
         let mut manifest: toml::Table = toml::from_str(&manifest).unwrap();
         let entry = manifest["files"][file].as_table_mut().unwrap();
-        let sum = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let sum = format!("{:x}", Sha256::digest(&bytes));
         entry.insert("bytes".into(), toml::Value::Integer(i64::try_from(bytes.len()).unwrap()));
         entry.insert("sha256".into(), toml::Value::String(sum));
         fs::write(staging.join("model.toml"), toml::to_string(&manifest).unwrap()).unwrap();

@@ -15,6 +15,7 @@ pub fn jpeg(seed: u32, width: u32, height: u32) -> Bytes {
     encode(&waves(seed, width, height), ImageFormat::Jpeg)
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sine within 1 to 255")]
 fn waves(seed: u32, width: u32, height: u32) -> RgbImage {
     let phase = f64::from(seed) * 0.7;
     RgbImage::from_fn(width, height, |x, y| {
