@@ -143,6 +143,12 @@ impl Workshop {
         self.command(name, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// The published versions; what a killed run left beside them is none.
+    pub fn versions(&self, name: &str) -> Vec<u32> {
+        let names = fs::read_dir(self.model(name)).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+    }
+
     /// The weights of a version.
     pub fn weights(&self, name: &str, version: u32) -> Vec<u8> {
         fs::read(self.model(name).join(version.to_string()).join("weights.safetensors")).unwrap()
