@@ -36,7 +36,7 @@ pub fn record_golden(
 }
 
 /// Checks that the network, which is on the CPU, reproduces the samples within
-/// [`GOLDEN_TOLERANCE`](crate::model::GOLDEN_TOLERANCE).
+/// [`GOLDEN_TOLERANCE`].
 ///
 /// # Errors
 /// The first sample that differs, with logit found and expected.
