@@ -5,6 +5,7 @@
 //! A module imports only from floors below its own; `tests/it/tidy.rs` enforces it.
 
 // Floor 0: what everything may lean on.
+pub mod kernels;
 pub mod limits;
 pub mod telemetry;
 

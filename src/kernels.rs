@@ -1,0 +1,8 @@
+//! SIMD operations, one a file: each opens with its sketch (flops, bytes, registers) and has a scalar twin as oracle.
+//!
+//! Every kernel picks its code at run time by [`cpu::Level`], computes each row by itself in a fixed order, and so
+//! answers a row bit for bit the same alone and in any company.
+#![expect(unsafe_code, reason = "vector instructions; each block says why it is sound, the twins are the oracles")]
+
+pub mod aligned;
+pub mod cpu;
