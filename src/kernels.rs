@@ -4,10 +4,12 @@
 //! answers a row bit for bit the same alone and in any company.
 #![expect(unsafe_code, reason = "vector instructions; each block says why it is sound, the twins are the oracles")]
 
+mod gates;
 mod lanes;
 
 pub mod activation;
 pub mod aligned;
 pub mod cpu;
 pub mod gemm;
+pub mod lstm;
 

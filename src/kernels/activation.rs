@@ -69,28 +69,15 @@ pub(super) fn sigmoid_of<V: Lanes>(x: V) -> V {
     x.if_negative(e, one).div(one.add(e))
 }
 
-/// 1 + e^−x, what sigmoid divides by.
-#[inline(always)]
-pub(super) fn sigmoid_divisor<V: Lanes>(x: V) -> V {
-    exp_of(x.all(0.0).sub(x)).add(x.all(1.0))
-}
-
-/// Hyperbolic tangent, for a vector in registers.
+/// Hyperbolic tangent, for a vector in registers: with e = e^(−2|x|) it is ±(1 − e) / (1 + e), where e − 1 is evaluated
+/// as one so that small values keep their digits.
 #[inline(always)]
 pub(super) fn tanh_of<V: Lanes>(x: V) -> V {
-    let (dividend, divisor) = tanh_parts(x);
-    dividend.div(divisor)
-}
-
-/// Hyperbolic tangent as a dividend and its divisor: with e = e^(−2|x|) they are ±(1 − e) and 1 + e, where e − 1 is
-/// evaluated as one so that small values keep their digits.
-#[inline(always)]
-pub(super) fn tanh_parts<V: Lanes>(x: V) -> (V, V) {
     let magnitude = x.all(TANH_MAX).min(x.copy_sign(x.all(1.0)));
     let (n, r) = reduce(magnitude.mul(x.all(-2.0)));
     let power = x.all(1.0).scale(n);
     let e_minus_1 = exp_minus_1_near_0(r).mul_add(power, power.sub(x.all(1.0)));
-    (e_minus_1.copy_sign(x), e_minus_1.add(x.all(2.0)))
+    e_minus_1.div(e_minus_1.add(x.all(2.0))).copy_sign(x)
 }
 
 trait Operation: Copy {

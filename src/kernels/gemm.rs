@@ -9,6 +9,7 @@
 //! An output is b, then one fused multiply-add an input, in order, whatever the tile: the bits of a row do not
 //! depend on its neighbours, nor on the instruction set.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
+#![expect(clippy::needless_range_loop, reason = "closures and adapters over vectors would not be inlined with them")]
 
 use super::aligned::Aligned;
 use super::cpu::Level;
@@ -152,13 +153,17 @@ pub(super) unsafe fn accumulate<V: Lanes, const ROWS: usize>(
         assert!(x.len() >= inputs, "a row has a value for every input");
     }
     for (input, weights) in panel.chunks_exact(VECTORS * V::WIDTH).enumerate() {
-        // SAFETY: `weights` is four vectors long, and every row is longer than `input`, as asserted.
+        // SAFETY: the caller promises the instructions; `weights` is four vectors long; every row is longer than
+        // `input`, as asserted.
         unsafe {
-            let weights: [V; VECTORS] = std::array::from_fn(|vector| V::load(weights.as_ptr().add(vector * V::WIDTH)));
+            let mut values = [V::splat(0.0); ROWS];
             for row in 0..ROWS {
-                let x = V::splat(*x[row].get_unchecked(input));
-                for vector in 0..VECTORS {
-                    sums[row][vector] = x.mul_add(weights[vector], sums[row][vector]);
+                values[row] = V::splat(*x[row].get_unchecked(input));
+            }
+            for vector in 0..VECTORS {
+                let weights = V::load(weights.as_ptr().add(vector * V::WIDTH));
+                for row in 0..ROWS {
+                    sums[row][vector] = values[row].mul_add(weights, sums[row][vector]);
                 }
             }
         }
@@ -173,8 +178,24 @@ pub(super) unsafe fn accumulate<V: Lanes, const ROWS: usize>(
 #[inline(always)]
 pub(super) unsafe fn load_four<V: Lanes>(values: &[f32]) -> [V; VECTORS] {
     let values = &values[..VECTORS * V::WIDTH];
-    // SAFETY: `values` is four vectors long.
-    std::array::from_fn(|vector| unsafe { V::load(values.as_ptr().add(vector * V::WIDTH)) })
+    // SAFETY: the caller promises the instructions; `values` is four vectors long.
+    unsafe {
+        let mut four = [V::splat(0.0); VECTORS];
+        for (vector, loaded) in four.iter_mut().enumerate() {
+            *loaded = V::load(values.as_ptr().add(vector * V::WIDTH));
+        }
+        four
+    }
+}
+
+/// Writes four vectors to the start of `values`.
+#[inline(always)]
+fn store_four<V: Lanes>(four: &[V; VECTORS], values: &mut [f32]) {
+    let values = &mut values[..VECTORS * V::WIDTH];
+    for (vector, stored) in four.iter().enumerate() {
+        // SAFETY: `values` is four vectors long.
+        unsafe { stored.store(values.as_mut_ptr().add(vector * V::WIDTH)) }
+    }
 }
 
 struct Product<'a> {
@@ -209,17 +230,17 @@ impl Product<'_> {
     #[inline(always)]
     unsafe fn tile<V: Lanes, const ROWS: usize>(&mut self, first: usize, panel: usize) {
         let (inputs, columns, width) = (self.matrix.inputs, self.matrix.columns(), VECTORS * V::WIDTH);
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &self.x[(first + row) * inputs..][..inputs]);
-        // SAFETY: the caller promises the instructions; the stores go to a slice of four vectors.
-        unsafe {
+        let mut rows = [&self.x[..0]; ROWS];
+        for (row, x) in rows.iter_mut().enumerate() {
+            *x = &self.x[(first + row) * inputs..][..inputs];
+        }
+        // SAFETY: the caller promises the instructions.
+        let sums = unsafe {
             let bias = load_four::<V>(&self.bias[panel * width..]);
-            let sums = accumulate([bias; ROWS], self.matrix.panel(panel), rows);
-            for (row, sums) in sums.into_iter().enumerate() {
-                let y = &mut self.y[(first + row) * columns + panel * width..][..width];
-                for (vector, sum) in sums.into_iter().enumerate() {
-                    sum.store(y.as_mut_ptr().add(vector * V::WIDTH));
-                }
-            }
+            accumulate([bias; ROWS], self.matrix.panel(panel), rows)
+        };
+        for (row, sums) in sums.iter().enumerate() {
+            store_four(sums, &mut self.y[(first + row) * columns + panel * width..]);
         }
     }
 }

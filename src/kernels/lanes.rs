@@ -246,6 +246,17 @@ impl Lanes for __m512 {
     }
 }
 
+/// [`power_of_two`] of every lane.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn powers_of_two(exponents: __m256) -> __m256 {
+    // SAFETY: `exponents` exists, so the machine has the instructions.
+    unsafe {
+        let biased = _mm256_add_epi32(_mm256_cvttps_epi32(exponents), _mm256_set1_epi32(127));
+        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 impl Lanes for __m256 {
     const WIDTH: usize = 8;
@@ -272,15 +283,9 @@ impl Lanes for __m256 {
     }
     #[inline(always)]
     fn scale(self, exponent: Self) -> Self {
-        // SAFETY: `self` exists, so the machine has the instructions. Two factors, as in the scalar twin.
-        unsafe {
-            let power = |exponent| {
-                let biased = _mm256_add_epi32(_mm256_cvttps_epi32(exponent), _mm256_set1_epi32(127));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
-            };
-            let half = exponent.mul(exponent.all(0.5)).round();
-            self.mul(power(half)).mul(power(exponent.sub(half)))
-        }
+        // Two factors, as in the scalar twin.
+        let half = exponent.mul(exponent.all(0.5)).round();
+        self.mul(powers_of_two(half)).mul(powers_of_two(exponent.sub(half)))
     }
     #[inline(always)]
     fn if_negative(self, then: Self, otherwise: Self) -> Self {

@@ -1,0 +1,286 @@
+//! The LSTM step: one token for many rows, gates, cell and hidden state in registers.
+//!
+//! Sketch, a row of hidden width H: 2 · 4H · H flops (H = 256: 0.52 MFLOP). The recurrent weights are packed in
+//! panels of 16 hidden units by their four gates (AVX2: 8), 4 · 16 · H · 4 bytes each (64 KiB), all of them 1 MiB,
+//! which stays in the second-level cache. A tile is up to 6 rows by one panel (AVX2: 3): its 24 accumulators are
+//! i, f, g and o of 16 units, so that after the last input the gates, the cell and the hidden state are computed where
+//! they are and written once: nothing is stored between. The tail is 5 exponentials and 2 divisions for 16 units: some
+//! 75 instructions against 4H = 1,024 multiply-adds.
+//!
+//! What is added before the recurrent product is either read from a folded table (a row of `Embedding · W_ihᵀ + b`
+//! for each token; exact in the same order, so folding changes no bit) or computed from an input in the same registers.
+//! A sum is the bias, then inputs in order, then hidden units in order: the bits of a row do not depend on the height
+//! of its tile, on its neighbours, nor on the instruction set.
+//!
+//! Formula (PyTorch's order of gates i, f, g, o): c' = σ(f) · c + σ(i) · tanh(g), h' = σ(o) · tanh(c').
+#![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
+#![expect(clippy::needless_range_loop, reason = "closures and adapters over vectors would not be inlined with them")]
+
+use super::aligned::{Aligned, LINE};
+use super::cpu::Level;
+use super::gates::update;
+use super::gemm::{Packed, VECTORS, accumulate, for_height, load_four, tiles};
+use super::lanes::{self, Kernel, Lanes};
+
+/// The weights of one layer in one direction, in PyTorch's layout: gates i, f, g, o, `hidden` rows each.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights<'a> {
+    /// 4H × I.
+    pub input: &'a [f32],
+    /// 4H × H.
+    pub recurrent: &'a [f32],
+    /// 4H: the sum of both biases.
+    pub bias: &'a [f32],
+}
+
+/// One layer in one direction, packed. Shared between threads; nothing changes it.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    hidden: usize,
+    recurrent: Packed,
+    input: Packed,
+    bias: Aligned,
+}
+
+/// Where one row has its state and its input.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Which state.
+    pub slot: usize,
+    /// Which row of the input.
+    pub input: usize,
+}
+
+/// Inputs, row by row.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// What [`Cell::fold`] made.
+    Folded(&'a [f32]),
+    /// Values that W_ih is still to be multiplied with, `stride` from one row to the next.
+    Raw {
+        /// The values.
+        values: &'a [f32],
+        /// Values from the start of a row to the start of the next.
+        stride: usize,
+    },
+}
+
+/// States, [`Cell::width`] values a slot each.
+#[derive(Debug)]
+pub struct States<'a> {
+    /// Hidden states before the step.
+    pub before: &'a [f32],
+    /// Hidden states after it.
+    pub after: &'a mut [f32],
+    /// Cell states, updated in place.
+    pub cells: &'a mut [f32],
+}
+
+impl Cell {
+    /// Packs a layer of `hidden` units for `level`, or the level below where the machine lacks it.
+    ///
+    /// # Panics
+    /// When the weights are not 4 · `hidden` rows, or there are no hidden units.
+    #[must_use]
+    pub fn new(level: Level, hidden: usize, weights: Weights<'_>) -> Self {
+        let level = level.or_below();
+        let inputs = weights.input.len() / (VECTORS * hidden);
+        assert_eq!(weights.input.len(), VECTORS * hidden * inputs, "input weights are 4H rows");
+        assert_eq!(weights.recurrent.len(), VECTORS * hidden * hidden, "recurrent weights are 4H × H");
+        assert_eq!(weights.bias.len(), VECTORS * hidden, "biases are 4H");
+        let columns = hidden.div_ceil(level.lanes()) * VECTORS * level.lanes();
+        let pack = |values: &[f32], inputs: usize| {
+            let row = |gate_row: usize| &values[gate_row * inputs..][..inputs];
+            Packed::new(level, [columns, inputs], |column| gate_row(level, hidden, column).map(row))
+        };
+        let mut bias = Aligned::zeros(columns);
+        for (column, bias) in bias.iter_mut().enumerate() {
+            *bias = gate_row(level, hidden, column).map_or(0.0, |row| weights.bias[row]);
+        }
+        Self { hidden, recurrent: pack(weights.recurrent, hidden), input: pack(weights.input, inputs), bias }
+    }
+
+    /// Hidden units.
+    #[must_use]
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Values of one state: the hidden units, rounded up to whole vectors; the ones above are always 0.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.bias.len() / VECTORS
+    }
+
+    /// Values of one folded input.
+    #[must_use]
+    pub fn folded_width(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// The inputs that [`Input::Folded`] reads, for rows of raw inputs: x · W_ihᵀ + b.
+    ///
+    /// # Panics
+    /// When `x` is not whole rows.
+    #[must_use]
+    pub fn fold(&self, x: &[f32]) -> Aligned {
+        let mut folded = Aligned::zeros(x.len() / self.input.inputs() * self.folded_width());
+        self.input.product(x, &self.bias, &mut folded);
+        folded
+    }
+
+    /// Advances every one of `rows` by one token. Slots must differ.
+    ///
+    /// # Panics
+    /// When a row names a state or an input that is not there.
+    pub fn step(&self, rows: &[Row], input: Input<'_>, states: States<'_>) {
+        let mut step = Step { cell: self, rows, input, states };
+        match self.recurrent.level() {
+            Level::Scalar => step.run_scalar(),
+            level => lanes::run(level, step),
+        }
+    }
+}
+
+/// Which row of PyTorch's layout is in this column: a panel holds the four gates of as many units as a vector has
+/// lanes, gate by gate.
+fn gate_row(level: Level, hidden: usize, column: usize) -> Option<usize> {
+    let lanes = level.lanes();
+    let (panel, gate, lane) = (column / (VECTORS * lanes), column / lanes % VECTORS, column % lanes);
+    let unit = panel * lanes + lane;
+    (unit < hidden).then_some(gate * hidden + unit)
+}
+
+struct Step<'a> {
+    cell: &'a Cell,
+    rows: &'a [Row],
+    input: Input<'a>,
+    states: States<'a>,
+}
+
+impl Kernel for Step<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        self.prefetch(self.rows, 0);
+        // A panel meets all its rows before the next one: however large the layer is, it is read once a step.
+        for panel in 0..self.cell.width() / V::WIDTH {
+            for tile in tiles::<V>(self.rows.len()) {
+                // SAFETY: the caller promises the instructions.
+                unsafe { for_height!(tile.len(), self.tile::<V>(tile.start, panel)) }
+            }
+        }
+    }
+}
+
+impl Step<'_> {
+    /// One panel of `ROWS` rows from `first`.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn tile<V: Lanes, const ROWS: usize>(&mut self, first: usize, panel: usize) {
+        let (hidden, width) = (self.cell.hidden, self.cell.width());
+        let mut rows = [Row { slot: 0, input: 0 }; ROWS];
+        rows.copy_from_slice(&self.rows[first..][..ROWS]);
+        let mut before = [&self.states.before[..0]; ROWS];
+        for (before, row) in before.iter_mut().zip(&rows) {
+            *before = &self.states.before[row.slot * width..][..hidden];
+        }
+        self.prefetch(&rows, panel + 1);
+        // SAFETY: the caller promises the instructions.
+        let sums = unsafe {
+            let sums = self.input_sums::<V, ROWS>(&rows, panel);
+            accumulate(sums, self.cell.recurrent.panel(panel), before)
+        };
+        for row in 0..ROWS {
+            let units = rows[row].slot * width + panel * V::WIDTH;
+            let cell = &mut self.states.cells[units..][..V::WIDTH];
+            let after = &mut self.states.after[units..][..V::WIDTH];
+            // SAFETY: the caller promises the instructions; both slices are one vector long.
+            unsafe {
+                let (c, h) = update(V::load(cell.as_ptr()), sums[row]);
+                c.store(cell.as_mut_ptr());
+                h.store(after.as_mut_ptr());
+            }
+        }
+    }
+
+    /// What the recurrent product is added to.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn input_sums<V: Lanes, const ROWS: usize>(
+        &self,
+        rows: &[Row; ROWS],
+        panel: usize,
+    ) -> [[V; VECTORS]; ROWS] {
+        let cell = self.cell;
+        let column = panel * VECTORS * V::WIDTH;
+        // SAFETY: the caller promises the instructions.
+        unsafe {
+            let mut sums = [load_four::<V>(&cell.bias[column..]); ROWS];
+            match self.input {
+                Input::Folded(table) => {
+                    for row in 0..ROWS {
+                        sums[row] = load_four(&table[rows[row].input * cell.folded_width() + column..]);
+                    }
+                    sums
+                }
+                Input::Raw { values, stride } => {
+                    let mut x = [&values[..0]; ROWS];
+                    for row in 0..ROWS {
+                        x[row] = &values[rows[row].input * stride..][..cell.input.inputs()];
+                    }
+                    accumulate(sums, cell.input.panel(panel), x)
+                }
+            }
+        }
+    }
+
+    /// Asks for a panel's share of the folded inputs ahead of its tiles: a token's row of the table is seldom in
+    /// any cache.
+    #[inline(always)]
+    fn prefetch(&self, rows: &[Row], panel: usize) {
+        let (Input::Folded(table), width) = (self.input, self.cell.folded_width()) else { return };
+        let share = VECTORS * self.cell.recurrent.level().lanes();
+        for row in rows {
+            for line in 0..share / LINE {
+                let place = table.as_ptr().wrapping_add(row.input * width + panel * share + line * LINE);
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a prefetch reads nothing; any address will do.
+                unsafe {
+                    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                let _ = place;
+            }
+        }
+    }
+
+    /// The scalar twin.
+    fn run_scalar(&mut self) {
+        let cell = self.cell;
+        let (width, lanes) = (cell.width(), Level::Scalar.lanes());
+        for row in self.rows {
+            let before = &self.states.before[row.slot * width..][..cell.hidden];
+            for unit in 0..width {
+                let sums = [0, 1, 2, 3].map(|gate| {
+                    let column = (unit / lanes * VECTORS + gate) * lanes + unit % lanes;
+                    let sum = match self.input {
+                        Input::Folded(table) => table[row.input * cell.folded_width() + column],
+                        Input::Raw { values, stride } => {
+                            let x = &values[row.input * stride..][..cell.input.inputs()];
+                            cell.input.accumulate_scalar(column, x, cell.bias[column])
+                        }
+                    };
+                    cell.recurrent.accumulate_scalar(column, before, sum)
+                });
+                let place = row.slot * width + unit;
+                let (c, h) = update(self.states.cells[place], sums);
+                self.states.cells[place] = c;
+                self.states.after[place] = h;
+            }
+        }
+    }
+}
