@@ -5,6 +5,7 @@
 //! the instructions (`#[target_feature]`); `f32` itself is the one-lane vector of the scalar twins. All of them round
 //! alike, operation by operation, so a kernel gives the same bits at every width.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
+#![expect(clippy::needless_range_loop, reason = "closures and adapters over vectors would not be inlined with them")]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
@@ -166,6 +167,62 @@ impl Lanes for f32 {
     #[inline(always)]
     fn if_negative(self, then: Self, otherwise: Self) -> Self {
         if self < 0.0 { then } else { otherwise }
+    }
+}
+
+/// Implements the methods on several vectors at once.
+macro_rules! each {
+    ($($name:ident($($argument:ident),*);)*) => {$(
+        #[inline(always)]
+        fn $name(mut self $(, $argument: Self)*) -> Self {
+            for vector in 0..N {
+                self[vector] = self[vector].$name($($argument[vector]),*);
+            }
+            self
+        }
+    )*};
+}
+
+/// Several vectors side by side: a long chain of operations waits less when two or three run in step.
+impl<V: Lanes, const N: usize> Lanes for [V; N] {
+    const WIDTH: usize = N * V::WIDTH;
+    const REGISTERS: usize = V::REGISTERS / N;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller promises the instructions.
+        unsafe { [V::splat(value); N] }
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller promises the instructions, and N vectors.
+        unsafe {
+            let mut vectors = [V::splat(0.0); N];
+            for vector in 0..N {
+                vectors[vector] = V::load(from.add(vector * V::WIDTH));
+            }
+            vectors
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        for vector in 0..N {
+            // SAFETY: the caller promises room for N vectors.
+            unsafe { self[vector].store(to.add(vector * V::WIDTH)) }
+        }
+    }
+    each! {
+        add(other);
+        sub(other);
+        mul(other);
+        div(other);
+        mul_add(factor, addend);
+        max(other);
+        min(other);
+        round();
+        copy_sign(sign);
+        scale(exponent);
+        if_negative(then, otherwise);
     }
 }
 

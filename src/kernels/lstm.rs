@@ -22,6 +22,9 @@ use super::gates::update;
 use super::gemm::{Packed, VECTORS, accumulate, for_height, load_four, tiles};
 use super::lanes::{self, Kernel, Lanes};
 
+/// Rows whose gates are computed in step.
+const TOGETHER: usize = 3;
+
 /// The weights of one layer in one direction, in PyTorch's layout: gates i, f, g, o, `hidden` rows each.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
@@ -192,15 +195,41 @@ impl Step<'_> {
             let sums = self.input_sums::<V, ROWS>(&rows, panel);
             accumulate(sums, self.cell.recurrent.panel(panel), before)
         };
-        for row in 0..ROWS {
-            let units = rows[row].slot * width + panel * V::WIDTH;
-            let cell = &mut self.states.cells[units..][..V::WIDTH];
-            let after = &mut self.states.after[units..][..V::WIDTH];
-            // SAFETY: the caller promises the instructions; both slices are one vector long.
-            unsafe {
-                let (c, h) = update(V::load(cell.as_ptr()), sums[row]);
-                c.store(cell.as_mut_ptr());
-                h.store(after.as_mut_ptr());
+        let mut row = 0;
+        while row + TOGETHER <= ROWS {
+            // SAFETY: the caller promises the instructions.
+            unsafe { self.update::<V, TOGETHER>(&rows[row..], &sums[row..], panel) }
+            row += TOGETHER;
+        }
+        while row < ROWS {
+            // SAFETY: as above.
+            unsafe { self.update::<V, 1>(&rows[row..], &sums[row..], panel) }
+            row += 1;
+        }
+    }
+
+    /// The gates, cells and hidden states of the first `N` rows, in step: each is a long chain of operations.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn update<V: Lanes, const N: usize>(&mut self, rows: &[Row], sums: &[[V; VECTORS]], panel: usize) {
+        let width = self.cell.width();
+        // SAFETY: the caller promises the instructions; every slice is one vector long.
+        unsafe {
+            let mut cells = [V::splat(0.0); N];
+            let mut gates = [[V::splat(0.0); N]; VECTORS];
+            for row in 0..N {
+                cells[row] = V::load(self.states.cells[rows[row].slot * width + panel * V::WIDTH..][..V::WIDTH].as_ptr());
+                for gate in 0..VECTORS {
+                    gates[gate][row] = sums[row][gate];
+                }
+            }
+            let (cells, hidden) = update(cells, gates);
+            for row in 0..N {
+                let units = rows[row].slot * width + panel * V::WIDTH;
+                cells[row].store(self.states.cells[units..][..V::WIDTH].as_mut_ptr());
+                hidden[row].store(self.states.after[units..][..V::WIDTH].as_mut_ptr());
             }
         }
     }
