@@ -7,7 +7,8 @@
 )]
 
 mod engine;
+mod kernels_lstm;
 mod prepare;
 
-criterion::criterion_group!(benches, engine::benches, prepare::benches);
+criterion::criterion_group!(benches, engine::benches, kernels_lstm::benches, prepare::benches);
 criterion::criterion_main!(benches);

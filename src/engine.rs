@@ -2,6 +2,8 @@
 
 mod candle;
 mod device;
+mod lstm;
 
 pub use candle::CandleEngine;
 pub use device::{DeviceChoice, DeviceError, quiet_pools};
+pub use lstm::{LstmEngine, LstmLayout, LstmPlan, LstmPlanError};

@@ -2,7 +2,10 @@
 //!
 //! Every kernel picks its code at run time by [`cpu::Level`], computes each row by itself in a fixed order, and so
 //! answers a row bit for bit the same alone and in any company.
-#![expect(unsafe_code, reason = "vector instructions; each block says why it is sound, the twins are the oracles")]
+#![expect(
+    unsafe_code,
+    reason = "vector instructions; each block says why it is sound, the twins are the oracles"
+)]
 
 mod gates;
 mod lanes;
@@ -11,5 +14,6 @@ pub mod activation;
 pub mod aligned;
 pub mod cpu;
 pub mod gemm;
+pub mod linear;
 pub mod lstm;
-
+pub mod peak;

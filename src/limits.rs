@@ -135,6 +135,8 @@ pub const QUEUE_ROWS_MAX: usize = 65_536;
 pub const ENGINE_ROWS_DEFAULT: usize = 32;
 /// Rows an engine may hold at once.
 pub const ENGINE_ROWS_MAX: usize = 4096;
+/// Bytes of a folded embedding table: 128 MiB is 20,000 tokens × 1,024 gates, and half as many again.
+pub const LSTM_TABLE_BYTES_DEFAULT: usize = 128 * MIB;
 /// Worker threads of one model version.
 pub const WORKERS_MAX: usize = 256;
 

@@ -161,7 +161,8 @@ mod tests {
             for (index, &x) in inputs.iter().enumerate() {
                 let found = outputs[0][index];
                 for other in &outputs[1..] {
-                    let same = other[index].to_bits() == found.to_bits() || found.is_nan() && other[index].is_nan();
+                    let same =
+                        other[index].to_bits() == found.to_bits() || found.is_nan() && other[index].is_nan();
                     assert!(same, "{name}({x:e}): {found:e} and {:e}", other[index]);
                 }
                 if x.is_nan() {

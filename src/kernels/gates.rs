@@ -8,6 +8,7 @@
 //!
 //! p(r) / r is the polynomial of degree 5 nearest to (2^r − 1) / r on |r| ≤ ½, 2^-26 off, found by Lawson's iteration.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
+#![expect(clippy::many_single_char_names, reason = "the formula's own names")]
 
 use super::lanes::Lanes;
 
@@ -69,7 +70,8 @@ mod tests {
 
     #[test]
     fn states_are_near_the_true_ones_from_the_smallest_to_the_largest_sums() {
-        let sums = [0.0, 1e-30, 1e-6, 1e-3, 0.1, 0.5, 1.0, 2.5, 7.0, 15.0, 40.0, 1e4, f32::MAX, f32::INFINITY];
+        let sums =
+            [0.0, 1e-30, 1e-6, 1e-3, 0.1, 0.5, 1.0, 2.5, 7.0, 15.0, 40.0, 1e4, f32::MAX, f32::INFINITY];
         let signed: Vec<f32> = sums.iter().flat_map(|x| [*x, -x]).collect();
         for &i in &signed {
             for &f in &signed {
@@ -78,8 +80,14 @@ mod tests {
                         let found = update::<f32>(c, [i, f, g, o]);
                         let exact = exact(f64::from(c), [i, f, g, o].map(f64::from));
                         let bound = 5e-7 * f64::from(c).abs().max(1.0);
-                        assert!((f64::from(found.0) - exact.0).abs() < bound, "c {c}: {i} {f} {g} {o}: {found:?}");
-                        assert!((f64::from(found.1) - exact.1).abs() < bound, "c {c}: {i} {f} {g} {o}: {found:?}");
+                        assert!(
+                            (f64::from(found.0) - exact.0).abs() < bound,
+                            "c {c}: {i} {f} {g} {o}: {found:?}"
+                        );
+                        assert!(
+                            (f64::from(found.1) - exact.1).abs() < bound,
+                            "c {c}: {i} {f} {g} {o}: {found:?}"
+                        );
                     }
                 }
             }

@@ -1,15 +1,18 @@
 //! The packed matrix product y = b + x · Wᵀ, and the accumulation that the LSTM step shares with it.
 //!
 //! Sketch: W is packed once in panels of four vectors of outputs (64 outputs with AVX-512), input by input, so that
-//! a panel is read front to back. A tile is up to 6 rows of x by one panel: 24 accumulators of 32 registers, 4 for
-//! the weights, 1 for the value of x at hand (AVX2: 3 rows, 12 accumulators of 16). An input costs 24 multiply-adds,
+//! a panel is read front to back. A tile is up to 6 rows of x by one panel: 24 accumulators of 32 registers, 6 for
+//! the values of x, 1 for the weights at hand (AVX2: 3 rows: 12 accumulators, 3 and 1 of 16). An input costs 24 multiply-adds,
 //! 12 cycles at two a cycle, for 4 loads of weights (256 bytes, 21 a cycle from L2) and 6 broadcasts: 48 flops a
 //! load, bound by arithmetic.
 //!
 //! An output is b, then one fused multiply-add an input, in order, whatever the tile: the bits of a row do not
 //! depend on its neighbours, nor on the instruction set.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
-#![expect(clippy::needless_range_loop, reason = "closures and adapters over vectors would not be inlined with them")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "closures and adapters over vectors would not be inlined with them"
+)]
 
 use super::aligned::Aligned;
 use super::cpu::Level;
@@ -37,7 +40,11 @@ impl Packed {
     ///
     /// # Panics
     /// When a row has fewer than `inputs` weights.
-    pub fn new<'a>(level: Level, [outputs, inputs]: [usize; 2], row: impl Fn(usize) -> Option<&'a [f32]>) -> Self {
+    pub fn new<'a>(
+        level: Level,
+        [outputs, inputs]: [usize; 2],
+        row: impl Fn(usize) -> Option<&'a [f32]>,
+    ) -> Self {
         let level = level.or_below();
         let width = VECTORS * level.lanes();
         let panels = outputs.div_ceil(width);
@@ -288,7 +295,8 @@ mod tests {
         for rows in 0..100 {
             let tiles: Vec<_> = tiles::<f32>(rows).collect();
             assert_eq!(tiles.iter().cloned().flatten().collect::<Vec<_>>(), (0..rows).collect::<Vec<_>>());
-            let (low, high) = tiles.iter().fold((99, 0), |(low, high), tile| (low.min(tile.len()), high.max(tile.len())));
+            let (low, high) =
+                tiles.iter().fold((99, 0), |(low, high), tile| (low.min(tile.len()), high.max(tile.len())));
             assert!(high <= 3 && (rows == 0 || high - low <= 1));
         }
     }

@@ -5,9 +5,13 @@
 //! the instructions (`#[target_feature]`); `f32` itself is the one-lane vector of the scalar twins. All of them round
 //! alike, operation by operation, so a kernel gives the same bits at every width.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
-#![expect(clippy::needless_range_loop, reason = "closures and adapters over vectors would not be inlined with them")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "closures and adapters over vectors would not be inlined with them"
+)]
 
 #[cfg(target_arch = "x86_64")]
+#[expect(clippy::wildcard_imports, reason = "instructions have their prefix, and are many")]
 use std::arch::x86_64::*;
 
 use super::cpu::Level;
@@ -228,7 +232,11 @@ impl<V: Lanes, const N: usize> Lanes for [V; N] {
 
 /// `2^exponent` for a whole `exponent` of −126 to 127, by writing its bits; anything for others.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the sum is 1 to 254 as promised")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the sum is 1 to 254 as promised"
+)]
 fn power_of_two(exponent: f32) -> f32 {
     f32::from_bits(((exponent as i32).wrapping_add(127) as u32) << 23)
 }

@@ -14,7 +14,10 @@
 //!
 //! Formula (PyTorch's order of gates i, f, g, o): c' = σ(f) · c + σ(i) · tanh(g), h' = σ(o) · tanh(c').
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
-#![expect(clippy::needless_range_loop, reason = "closures and adapters over vectors would not be inlined with them")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "closures and adapters over vectors would not be inlined with them"
+)]
 
 use super::aligned::{Aligned, LINE};
 use super::cpu::Level;
@@ -59,7 +62,7 @@ pub struct Row {
 pub enum Input<'a> {
     /// What [`Cell::fold`] made.
     Folded(&'a [f32]),
-    /// Values that W_ih is still to be multiplied with, `stride` from one row to the next.
+    /// Values that `W_ih` is still to be multiplied with, `stride` from one row to the next.
     Raw {
         /// The values.
         values: &'a [f32],
@@ -109,10 +112,10 @@ impl Cell {
         self.hidden
     }
 
-    /// Values of one state: the hidden units, rounded up to whole vectors; the ones above are always 0.
+    /// Values of one state: the hidden units, rounded up to whole cache lines; the ones above are always 0.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.bias.len() / VECTORS
+        self.hidden.next_multiple_of(LINE)
     }
 
     /// Values of one folded input.
@@ -121,7 +124,7 @@ impl Cell {
         self.bias.len()
     }
 
-    /// The inputs that [`Input::Folded`] reads, for rows of raw inputs: x · W_ihᵀ + b.
+    /// The inputs that [`Input::Folded`] reads, for rows of raw inputs: `x · W_ihᵀ + b`.
     ///
     /// # Panics
     /// When `x` is not whole rows.
@@ -166,7 +169,7 @@ impl Kernel for Step<'_> {
     unsafe fn run<V: Lanes>(mut self) {
         self.prefetch(self.rows, 0);
         // A panel meets all its rows before the next one: however large the layer is, it is read once a step.
-        for panel in 0..self.cell.width() / V::WIDTH {
+        for panel in 0..self.cell.bias.len() / (VECTORS * V::WIDTH) {
             for tile in tiles::<V>(self.rows.len()) {
                 // SAFETY: the caller promises the instructions.
                 unsafe { for_height!(tile.len(), self.tile::<V>(tile.start, panel)) }
@@ -220,7 +223,9 @@ impl Step<'_> {
             let mut cells = [V::splat(0.0); N];
             let mut gates = [[V::splat(0.0); N]; VECTORS];
             for row in 0..N {
-                cells[row] = V::load(self.states.cells[rows[row].slot * width + panel * V::WIDTH..][..V::WIDTH].as_ptr());
+                cells[row] = V::load(
+                    self.states.cells[rows[row].slot * width + panel * V::WIDTH..][..V::WIDTH].as_ptr(),
+                );
                 for gate in 0..VECTORS {
                     gates[gate][row] = sums[row][gate];
                 }
@@ -293,7 +298,7 @@ impl Step<'_> {
         let (width, lanes) = (cell.width(), Level::Scalar.lanes());
         for row in self.rows {
             let before = &self.states.before[row.slot * width..][..cell.hidden];
-            for unit in 0..width {
+            for unit in 0..cell.bias.len() / VECTORS {
                 let sums = [0, 1, 2, 3].map(|gate| {
                     let column = (unit / lanes * VECTORS + gate) * lanes + unit % lanes;
                     let sum = match self.input {
@@ -309,6 +314,114 @@ impl Step<'_> {
                 let (c, h) = update(self.states.cells[place], sums);
                 self.states.cells[place] = c;
                 self.states.after[place] = h;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Values that are many different roundings, the same for the same seed.
+    fn values(seed: usize, len: usize) -> Vec<f32> {
+        (0..len).map(|index| ((index * 7919 + seed * 104_729) as f32 * 0.001).sin()).collect()
+    }
+
+    /// One layer in PyTorch's layout, and plain loops over it.
+    struct Plain {
+        hidden: usize,
+        inputs: usize,
+        input: Vec<f32>,
+        recurrent: Vec<f32>,
+        bias: Vec<f32>,
+    }
+
+    impl Plain {
+        fn new(hidden: usize, inputs: usize) -> Self {
+            let (input, recurrent) = (values(1, 4 * hidden * inputs), values(2, 4 * hidden * hidden));
+            Self { hidden, inputs, input, recurrent, bias: values(3, 4 * hidden) }
+        }
+
+        fn cell(&self, level: Level) -> Cell {
+            let weights = Weights { input: &self.input, recurrent: &self.recurrent, bias: &self.bias };
+            Cell::new(level, self.hidden, weights)
+        }
+
+        fn step(&self, x: &[f32], h: &[f32], c: &[f32]) -> Vec<(f32, f32)> {
+            let unit = |unit: usize| {
+                let sums = [0, 1, 2, 3].map(|gate| {
+                    let row = gate * self.hidden + unit;
+                    let sum = add(self.bias[row], x, &self.input[row * self.inputs..]);
+                    add(sum, h, &self.recurrent[row * self.hidden..])
+                });
+                update(c[unit], sums)
+            };
+            (0..self.hidden).map(unit).collect()
+        }
+    }
+
+    fn add(sum: f32, x: &[f32], weights: &[f32]) -> f32 {
+        x.iter().zip(weights).fold(sum, |sum, (x, weight)| x.mul_add(*weight, sum))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Every height of tile, every tail, any neighbours, both kinds of input, every level: always the bits of
+        /// plain loops over one row.
+        #[test]
+        fn a_row_has_the_bits_of_plain_loops_in_any_company(
+            rows in 1_usize..20, hidden in 1_usize..50, inputs in 1_usize..20, seed in 0_usize..1000,
+        ) {
+            let plain = Plain::new(hidden, inputs);
+            let tokens = 7;
+            let x = values(seed, tokens * inputs);
+            for level in Level::available() {
+                let cell = plain.cell(level);
+                let folded = cell.fold(&x);
+                let width = cell.width();
+                let (h, c) = (values(seed + 1, rows * width), values(seed + 2, rows * width));
+                // Slots in another order than rows.
+                let place = |row: usize| Row { slot: rows - 1 - row, input: (row * 3 + seed) % tokens };
+                let batch: Vec<Row> = (0..rows).map(place).collect();
+                for input in [Input::Folded(&folded), Input::Raw { values: &x, stride: inputs }] {
+                    let (mut after, mut cells) = (vec![f32::NAN; rows * width], c.clone());
+                    cell.step(&batch, input, States { before: &h, after: &mut after, cells: &mut cells });
+                    for row in &batch {
+                        let (first, x) = (row.slot * width, &x[row.input * inputs..][..inputs]);
+                        let expected = plain.step(x, &h[first..][..hidden], &c[first..][..hidden]);
+                        for (unit, (c, h)) in expected.into_iter().enumerate() {
+                            prop_assert_eq!(cells[first + unit].to_bits(), c.to_bits(), "{:?} {:?}", level, row);
+                            prop_assert_eq!(after[first + unit].to_bits(), h.to_bits(), "{:?} {:?}", level, row);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_above_the_hidden_units_stay_0_and_other_slots_untouched() {
+        for level in Level::available() {
+            let cell = Plain::new(5, 3).cell(level);
+            let width = cell.width();
+            let (before, mut after, mut cells) =
+                (vec![0.0; 3 * width], vec![0.0; 3 * width], vec![0.0; 3 * width]);
+            let states = States { before: &before, after: &mut after, cells: &mut cells };
+            cell.step(
+                &[Row { slot: 1, input: 0 }],
+                Input::Raw { values: &[1.0, 2.0, 3.0], stride: 3 },
+                states,
+            );
+            for (index, values) in after.chunks_exact(width).zip(cells.chunks_exact(width)).enumerate() {
+                let used = if index == 1 { 5 } else { 0 };
+                assert!(values.0[..used].iter().all(|value| *value != 0.0), "{level:?}");
+                assert!(
+                    values.0[used..].iter().chain(&values.1[used..]).all(|value| *value == 0.0),
+                    "{level:?}"
+                );
             }
         }
     }

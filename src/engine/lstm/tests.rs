@@ -1,0 +1,226 @@
+//! The LSTM engine against candle, and against itself in every company.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::kernels::cpu::Level;
+use crate::nn::lstm::{Config, Pooling};
+use crate::nn::{Architecture, Batch, Mode, Network, Weights};
+
+const POOLINGS: [Pooling; 4] = [Pooling::Last, Pooling::Mean, Pooling::Max, Pooling::None];
+const VOCABULARY: u32 = 60;
+
+fn config(layers: usize, bidirectional: bool, pooling: Pooling) -> Config {
+    Config {
+        vocabulary: VOCABULARY as usize,
+        embedding_dim: 10,
+        hidden_dim: 21,
+        layers,
+        bidirectional,
+        pooling,
+        dropout: 0.3,
+        outputs: 3,
+    }
+}
+
+fn weights(config: &Config) -> Weights {
+    let mut generator = ChaCha8Rng::seed_from_u64(11);
+    Weights::initialise(&Architecture::LstmClassifier(config.clone()), &mut generator, &Device::Cpu).unwrap()
+}
+
+fn plan(config: &Config, level: Level, table_bytes_max: usize) -> Arc<LstmPlan> {
+    Arc::new(LstmPlan::new(config, &weights(config), LstmLayout { level, table_bytes_max }).unwrap())
+}
+
+fn text(seed: usize, tokens: usize) -> Arc<[u32]> {
+    (0..tokens).map(|token| ((seed * 31 + token * 7 + token * token) as u32) % VOCABULARY).collect()
+}
+
+fn finish(engine: &mut LstmEngine, rows: usize) -> Vec<(usize, Logits)> {
+    let mut finished = Vec::new();
+    for _ in 0..10_000 {
+        engine.step(&mut finished);
+        if finished.len() == rows {
+            return finished.into_iter().map(|(slot, answer)| (slot, answer.unwrap())).collect();
+        }
+    }
+    panic!("{} of {rows} rows were answered", finished.len());
+}
+
+fn alone(plan: &Arc<LstmPlan>, tokens: &Arc<[u32]>) -> Vec<u32> {
+    let mut engine = LstmEngine::new(plan.clone(), 1);
+    engine.admit(0, Features::Tokens(tokens.clone())).unwrap();
+    bits(&finish(&mut engine, 1)[0].1)
+}
+
+fn bits(logits: &Logits) -> Vec<u32> {
+    logits.values().iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn answers_are_candles() {
+    for (layers, bidirectional) in [(1, false), (2, false), (3, false), (1, true), (2, true), (4, true)] {
+        for pooling in POOLINGS {
+            let config = config(layers, bidirectional, pooling);
+            let architecture = Architecture::LstmClassifier(config.clone());
+            let network = Network::new(&architecture, &weights(&config)).unwrap();
+            let texts: Vec<_> = [1, 2, 9, 30].into_iter().map(|tokens| text(tokens, tokens)).collect();
+            for level in Level::available() {
+                let mut engine = LstmEngine::new(plan(&config, level, usize::MAX), 4);
+                for (slot, tokens) in texts.iter().enumerate() {
+                    engine.admit(slot, Features::Tokens(tokens.clone())).unwrap();
+                }
+                for (slot, answer) in finish(&mut engine, 4) {
+                    let row = [Features::Tokens(texts[slot].clone())];
+                    let batch = Batch::collate(&row, &architecture, &Device::Cpu).unwrap();
+                    let expected = network.forward(&batch, &mut Mode::Evaluate).unwrap();
+                    let expected = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                    assert_eq!(answer.values().len(), expected.len());
+                    for (found, expected) in answer.values().iter().zip(expected) {
+                        let case = format!("{layers} {bidirectional} {pooling:?} {level:?} row {slot}");
+                        assert!((found - expected).abs() < 1e-5, "{case}: {found} {expected}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn folding_and_instructions_change_no_bit() {
+    for (layers, bidirectional) in [(2, false), (2, true)] {
+        let config = config(layers, bidirectional, Pooling::Mean);
+        let tokens = text(3, 17);
+        let expected = alone(&plan(&config, Level::Scalar, usize::MAX), &tokens);
+        for level in Level::available() {
+            let folded = plan(&config, level, usize::MAX);
+            let raw = plan(&config, level, folded.table_bytes() - 1);
+            assert!(folded.table_bytes() > 0 && raw.table_bytes() == 0);
+            assert_eq!(alone(&folded, &tokens), expected, "{level:?}");
+            assert_eq!(alone(&raw, &tokens), expected, "{level:?}");
+        }
+    }
+}
+
+/// What happens between two steps.
+#[derive(Clone, Debug)]
+enum Event {
+    Admit { tokens: usize },
+    Evict { slot: usize },
+    Step,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (1_usize..25).prop_map(|tokens| Event::Admit { tokens }),
+        1 => (0_usize..64).prop_map(|slot| Event::Evict { slot }),
+        5 => Just(Event::Step),
+    ]
+}
+
+fn network() -> impl Strategy<Value = Config> {
+    let layers = prop_oneof![Just((1, false)), Just((3, false)), Just((1, true)), Just((3, true))];
+    (layers, 0_usize..4).prop_map(|((layers, both), pooling)| config(layers, both, POOLINGS[pooling]))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// The promise: admissions and evictions at any step, any capacity, any length, every level: a row's answer has
+    /// the bits that it has alone.
+    #[test]
+    fn a_row_has_the_same_bits_alone_and_in_any_company(
+        config in network(), capacity in 1_usize..=64, events in prop::collection::vec(event(), 1..120),
+    ) {
+        for level in Level::available() {
+            let plan = plan(&config, level, usize::MAX);
+            let mut engine = LstmEngine::new(plan.clone(), capacity);
+            let mut held: Vec<Option<Arc<[u32]>>> = vec![None; capacity];
+            let mut finished = Vec::new();
+            let drain = (0..200).map(|_| &Event::Step);
+            for (seed, event) in events.iter().chain(drain).enumerate() {
+                match event {
+                    Event::Admit { tokens } => {
+                        // A slot in the middle as readily as the first.
+                        let free = (0..capacity).map(|slot| (slot * 7 + seed) % capacity);
+                        if let Some(slot) = free.into_iter().find(|slot| held[*slot].is_none()) {
+                            let tokens = text(seed, *tokens);
+                            engine.admit(slot, Features::Tokens(tokens.clone())).unwrap();
+                            held[slot] = Some(tokens);
+                        }
+                    }
+                    Event::Evict { slot } => {
+                        engine.evict(slot % capacity);
+                        held[slot % capacity] = None;
+                    }
+                    Event::Step => engine.step(&mut finished),
+                }
+                for (slot, answer) in finished.drain(..) {
+                    let tokens = held[slot].take();
+                    prop_assert!(tokens.is_some(), "slot {} answered a row that it does not hold", slot);
+                    let tokens = tokens.unwrap_or_default();
+                    prop_assert_eq!(bits(&answer.unwrap()), alone(&plan, &tokens), "{:?} slot {}", level, slot);
+                }
+            }
+            prop_assert!(held.iter().all(Option::is_none), "every row is answered");
+        }
+    }
+}
+
+#[test]
+fn a_row_of_one_direction_takes_a_step_a_token_and_two_directions_one_a_layer() {
+    for (layers, bidirectional, steps) in [(3, false, 5), (1, true, 5), (3, true, 15)] {
+        let config = config(layers, bidirectional, Pooling::Last);
+        let mut engine = LstmEngine::new(plan(&config, Level::detect(), usize::MAX), 2);
+        engine.admit(1, Features::Tokens(text(1, 5))).unwrap();
+        let mut finished = Vec::new();
+        for step in 1..=steps {
+            engine.step(&mut finished);
+            assert_eq!(finished.len(), usize::from(step == steps), "{layers} {bidirectional} {step}");
+        }
+    }
+}
+
+#[test]
+fn evicted_and_reset_rows_are_not_answered_and_leave_nothing_behind() {
+    let plan = plan(&config(2, true, Pooling::Mean), Level::detect(), usize::MAX);
+    let mut engine = LstmEngine::new(plan.clone(), 1);
+    let mut finished = Vec::new();
+    for forget in [|engine: &mut LstmEngine| engine.evict(0), LstmEngine::reset] {
+        engine.admit(0, Features::Tokens(text(9, 8))).unwrap();
+        (0..11).for_each(|_| engine.step(&mut finished));
+        forget(&mut engine);
+        (0..20).for_each(|_| engine.step(&mut finished));
+        assert!(finished.is_empty());
+        engine.admit(0, Features::Tokens(text(2, 5))).unwrap();
+        assert_eq!(bits(&finish(&mut engine, 1)[0].1), alone(&plan, &text(2, 5)));
+    }
+}
+
+#[test]
+fn a_wrong_row_is_refused_at_admission_and_leaves_the_others() {
+    let mut engine = LstmEngine::new(plan(&config(1, false, Pooling::Last), Level::detect(), 0), 2);
+    engine.admit(0, Features::Tokens(text(1, 3))).unwrap();
+    assert!(
+        engine.admit(1, Features::Tokens([VOCABULARY].into())).unwrap_err().reason.contains("token id 60")
+    );
+    assert!(engine.admit(1, Features::Tokens([].into())).is_err());
+    assert!(engine.admit(1, Features::Pixels([0.0].into())).is_err());
+    assert!(engine.admit(2, Features::Tokens(text(1, 3))).unwrap_err().reason.contains("slot 2"));
+    assert_eq!(finish(&mut engine, 1)[0].0, 0);
+}
+
+#[test]
+fn weights_that_do_not_fit_are_named() {
+    let config = config(1, false, Pooling::Last);
+    let mut weights = weights(&config);
+    weights.0.remove("fc.bias");
+    let layout = LstmLayout { level: Level::detect(), table_bytes_max: 0 };
+    let error = LstmPlan::new(&config, &weights, layout).unwrap_err();
+    assert!(error.to_string().contains("fc.bias"), "{error}");
+}
