@@ -39,7 +39,9 @@ fn config() -> lstm::Config {
 }
 
 fn text(row: usize) -> Features {
-    Features::Tokens((0..TOKENS).map(|token| ((row * 977 + token * 131) % 20_000) as u32).collect())
+    Features::Tokens(
+        (0..TOKENS).map(|token| u32::try_from((row * 977 + token * 131) % 20_000).expect("an id")).collect(),
+    )
 }
 
 /// Admits a full batch and steps until every row is out.

@@ -129,7 +129,7 @@ impl LstmEngine {
             if last {
                 self.pool.add(&self.plan, PutOut { slot: row.slot, direction, held, hidden });
             } else {
-                held.put(&self.plan, layer, direction, hidden);
+                held.put(layer, direction, &hidden[..self.plan.hidden()]);
             }
         }
     }

@@ -125,6 +125,7 @@ impl<O: Operation> Kernel for Map<'_, O> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::float_cmp, reason = "the nearest f32; limits are exact")]
 mod tests {
     use super::*;
 

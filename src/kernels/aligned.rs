@@ -55,7 +55,9 @@ mod tests {
             for (index, value) in values.iter_mut().enumerate() {
                 *value = index as f32;
             }
-            assert!(values.iter().enumerate().all(|(index, value)| *value == index as f32));
+            assert!(
+                values.iter().enumerate().all(|(index, value)| value.to_bits() == (index as f32).to_bits())
+            );
         }
     }
 }

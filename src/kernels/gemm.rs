@@ -258,8 +258,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// Values that are many different roundings, the same for the same seed.
-    fn values(seed: u32, len: usize) -> Vec<f32> {
-        (0..len as u32).map(|index| ((index * 7919 + seed * 104_729) as f32 * 0.001).sin()).collect()
+    fn values(seed: usize, len: usize) -> Vec<f32> {
+        (0..len).map(|index| ((index * 7919 + seed * 104_729) as f32 * 0.001).sin()).collect()
     }
 
     proptest! {

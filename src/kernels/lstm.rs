@@ -14,10 +14,6 @@
 //!
 //! Formula (PyTorch's order of gates i, f, g, o): c' = σ(f) · c + σ(i) · tanh(g), h' = σ(o) · tanh(c').
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
-#![expect(
-    clippy::needless_range_loop,
-    reason = "closures and adapters over vectors would not be inlined with them"
-)]
 
 use super::aligned::{Aligned, LINE};
 use super::cpu::Level;

@@ -74,9 +74,9 @@ impl Held {
     }
 
     /// Keeps what a layer puts out for the token that this step reads.
-    pub(super) fn put(&mut self, plan: &LstmPlan, layer: usize, direction: usize, hidden: &[f32]) {
-        let first = (2 * self.index(direction) + direction) * plan.hidden();
-        self.sequences[layer % 2][first..][..plan.hidden()].copy_from_slice(&hidden[..plan.hidden()]);
+    pub(super) fn put(&mut self, layer: usize, direction: usize, hidden: &[f32]) {
+        let first = (2 * self.index(direction) + direction) * hidden.len();
+        self.sequences[layer % 2][first..][..hidden.len()].copy_from_slice(hidden);
     }
 
     /// Moves on by a token; true when that was the last one.
