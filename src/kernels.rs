@@ -7,13 +7,23 @@
     reason = "vector instructions; each block says why it is sound, the twins are the oracles"
 )]
 
+mod checked;
 mod gates;
 mod lanes;
+mod panels;
+mod tile;
 
 pub mod activation;
 pub mod aligned;
+pub mod conv;
+pub mod conv_direct;
 pub mod cpu;
+pub mod curve;
+pub mod dot;
 pub mod gemm;
 pub mod linear;
 pub mod lstm;
+pub mod map;
 pub mod peak;
+pub mod pool;
+pub mod winograd;
