@@ -7,8 +7,15 @@
 )]
 
 mod engine;
+mod kernels_conv;
 mod kernels_lstm;
 mod prepare;
 
-criterion::criterion_group!(benches, engine::benches, kernels_lstm::benches, prepare::benches);
+criterion::criterion_group!(
+    benches,
+    engine::benches,
+    kernels_conv::benches,
+    kernels_lstm::benches,
+    prepare::benches
+);
 criterion::criterion_main!(benches);

@@ -112,6 +112,8 @@ pub const WIDTH_MAX: usize = 16_384;
 pub const LSTM_LAYERS_MAX: usize = 4;
 /// Blocks of a convolutional classifier.
 pub const CONV_BLOCKS_MAX: usize = 64;
+/// f32 of one picture between two of its layers: 1 GiB, 1024 × 1024 positions of 256 channels.
+pub const CONV_MAP_VALUES_MAX: usize = 1 << 28;
 /// Side and step of a convolution's kernel or a pooling window, and padding.
 pub const CONV_KERNEL_MAX: usize = 31;
 /// Numbers that one layer puts out for one picture: 64 Mi, 256 MiB.

@@ -5,7 +5,7 @@
 //! inputs × outputs: 16 products for 4 outputs instead of 36 (2.25 times fewer), 36 for 16 instead of 144 (4 times).
 //!
 //! Sketch, 64 → 128 channels on 14 × 14: direct 28.9 MFLOP; F(2×2) 49 tiles, 12.8 MFLOP, weights 0.5 MB; F(4×4)
-//! 16 tiles, 9.4 MFLOP, weights 1.2 MB, which stay in L2. Tiles pass in groups of [`GROUP`], of one picture or of
+//! 16 tiles, 9.4 MFLOP, weights 1.2 MB, which stay in L2. Tiles pass in groups of `GROUP`, of one picture or of
 //! several: transformed inputs 24 · 36 · 64 · 4 = 221 KB, and for a panel of 64 outputs as much again of products.
 //! A tile's transforms cost some 150 vector operations for 16 channels, in 36 loads and 36 stores: beside 36 · 64 ·
 //! 128 / 16 = 18,432 vector products a tile they are 4 · 150 + 8 · 130 = 1,640. Both passes stay in 32 registers.
