@@ -50,7 +50,7 @@ fn best_of(rounds: usize, mut work: impl FnMut()) -> Duration {
     std::iter::repeat_n((), rounds).map(time).min().unwrap_or_default()
 }
 
-pub fn benches(criterion: &mut Criterion) {
+pub(crate) fn benches(criterion: &mut Criterion) {
     let peak = 2.0 * multiply_adds_a_second(Level::detect());
     println!("{:?}: {:.1} GFLOP/s of fused multiply-adds on this core", Level::detect(), peak / 1e9);
     for side in [14, 32] {

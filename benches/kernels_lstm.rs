@@ -67,7 +67,7 @@ fn fastest(mut run: impl FnMut()) -> Duration {
     times.min().unwrap_or_default()
 }
 
-pub fn benches(criterion: &mut Criterion) {
+pub(crate) fn benches(criterion: &mut Criterion) {
     let architecture = Architecture::LstmClassifier(config());
     let mut generator = ChaCha8Rng::seed_from_u64(1);
     let weights =

@@ -5,8 +5,10 @@ mod candle;
 mod conv;
 mod device;
 mod lstm;
+mod plan;
 
 pub use candle::CandleEngine;
 pub use conv::{ConvEngine, ConvPlan, ConvPlanError};
 pub use device::{DeviceChoice, DeviceError, quiet_pools};
 pub use lstm::{LstmEngine, LstmLayout, LstmPlan, LstmPlanError};
+pub use plan::{Plan, PlanError, PlannedEngine};

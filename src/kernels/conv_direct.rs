@@ -122,7 +122,10 @@ fn grid(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
 }
 
 /// An offset in a picture's map.
-#[expect(clippy::expect_used, reason = "a map is at most `CONV_MAP_VALUES_MAX` numbers, checked before packing")]
+#[expect(
+    clippy::expect_used,
+    reason = "a map is at most `CONV_MAP_VALUES_MAX` numbers, checked before packing"
+)]
 fn offset(at: usize) -> u32 {
     u32::try_from(at).expect("a map of fewer than 2^32 numbers")
 }

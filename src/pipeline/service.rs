@@ -10,17 +10,17 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, DeviceLocation, Tensor};
+use candle_core::{Device, DeviceLocation};
 use tokio::sync::Semaphore;
 use tower::{Layer as _, Service as _};
 
 use super::{Outcome, PrepareError, Prepared, Preparer, Presenter, golden};
 use crate::batch::{self, Batch, BatchLayer, Job};
-use crate::engine::{CandleEngine, DeviceChoice};
+use crate::engine::{DeviceChoice, Plan, PlannedEngine};
 use crate::limits::{ENGINE_ROWS_MAX, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX};
 use crate::model::{Manifest, Model};
+use crate::nn::Architecture;
 use crate::nn::lstm::Pooling;
-use crate::nn::{Architecture, Network, Weights};
 use crate::value::Input;
 
 /// How a version is run.
@@ -109,7 +109,7 @@ struct Shared {
     /// Rows that wait for, or are in, preparation on the blocking pool.
     preparing: AtomicUsize,
     preparing_max: usize,
-    batch: Batch<CandleEngine>,
+    batch: Batch<PlannedEngine>,
 }
 
 /// Preparations on the blocking pool at once, of all models together: two a core, so that one that waits for memory
@@ -126,16 +126,15 @@ impl Pipeline {
     /// The device cannot be had, the network cannot be built, or a golden sample differs.
     pub fn start(name: &str, model: Model, config: &Config) -> Result<Self, StartError> {
         let device = config.device.open().map_err(|error| StartError(error.to_string()))?;
-        let weights = on_device(&model.weights, &device)?;
-        let network = Network::new(&model.manifest.architecture, &weights)
-            .map_err(|mismatch| StartError(mismatch.to_string()))?;
-        let (engine_device, rows) = (device.clone(), config.engine_rows.clamp(1, ENGINE_ROWS_MAX));
+        let plan = Plan::new(&model.manifest.architecture, &model.weights, &device)
+            .map_err(|error| StartError(error.to_string()))?;
+        let rows = config.engine_rows.clamp(1, ENGINE_ROWS_MAX);
         let layer = BatchLayer::new(batch::Config {
             name: name.to_owned(),
             queue_rows_max: config.queue_rows_max,
             workers: config.workers,
         });
-        let batch = layer.layer(move || CandleEngine::new(network.clone(), engine_device.clone(), rows));
+        let batch = layer.layer(move || plan.engine(rows));
         let Model { manifest, tokenizer, golden, .. } = model;
         let preparer = Preparer::new(manifest.input.clone(), tokenizer);
         // Through the queue, as every later row: this warms a worker as well.
@@ -271,14 +270,6 @@ impl Drop for Place {
 fn caught(prepare: impl FnOnce() -> Result<Prepared, PrepareError>) -> Result<Prepared, Error> {
     let prepared = catch_unwind(AssertUnwindSafe(prepare)).map_err(|_| Error::Panicked)?;
     prepared.map_err(Error::Input)
-}
-
-fn on_device(weights: &Weights, device: &Device) -> Result<Weights, StartError> {
-    let moved = |(name, tensor): (&String, &Tensor)| match tensor.to_device(device) {
-        Ok(tensor) => Ok((name.clone(), tensor)),
-        Err(error) => Err(StartError(format!("tensor {name} cannot be put on the device: {error}"))),
-    };
-    weights.0.iter().map(moved).collect::<Result<_, _>>().map(Weights)
 }
 
 fn device_name(device: &Device) -> String {

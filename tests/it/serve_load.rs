@@ -15,8 +15,6 @@ use crate::support::server::Server;
 
 const REQUESTS: usize = 10_000;
 const CONNECTIONS: usize = 64;
-/// Scores of a row alone and in company differ by at most this: matrix products of other heights sum in other orders.
-const TOLERANCE: f64 = 1e-5;
 
 /// A request and the answer it has when nobody else asks.
 struct Case {
@@ -71,35 +69,6 @@ async fn ask(client: &Client, case: &(String, &'static str, Bytes)) -> Answer {
     client.send(Method::POST, path, Some((*content_type, body.clone()))).await.unwrap()
 }
 
-/// Compares two answers of the same request: the same labels in the same places, scores within the tolerance.
-fn compare(found: &Value, expected: &Value) -> Result<(), String> {
-    let results = |answer: &Value| answer["results"].as_array().cloned().unwrap_or_default();
-    let (found_results, expected_results) = (results(found), results(expected));
-    if found["model"] != expected["model"] || found_results.len() != expected_results.len() {
-        return Err(format!("found {found}, alone {expected}"));
-    }
-    for (found, expected) in found_results.iter().zip(&expected_results) {
-        let predictions = |result: &Value| result["predictions"].as_array().cloned().unwrap_or_default();
-        let (found_list, expected_list) = (predictions(found), predictions(expected));
-        if found_list.is_empty() || found_list.len() != expected_list.len() {
-            return Err(format!("found {found}, alone {expected}"));
-        }
-        for expected in &expected_list {
-            let label = &expected["label"];
-            let same = found_list.iter().find(|prediction| prediction["label"] == *label);
-            let difference = same
-                .map(|found| (found["score"].as_f64().unwrap() - expected["score"].as_f64().unwrap()).abs());
-            if difference.is_none_or(|difference| difference > TOLERANCE) {
-                return Err(format!("{label}: found {found_list:?}, alone {expected_list:?}"));
-            }
-        }
-        if found_list[0]["label"] != expected_list[0]["label"] {
-            return Err(format!("best label: found {found_list:?}, alone {expected_list:?}"));
-        }
-    }
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_mixed_requests_are_answered_as_if_alone() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
@@ -132,7 +101,8 @@ async fn ten_thousand_mixed_requests_are_answered_as_if_alone() {
                 let content = Some((case.content_type, case.body.clone()));
                 let answer = client.send(Method::POST, &case.path, content).await.unwrap();
                 assert_eq!(answer.status, StatusCode::OK, "{}", String::from_utf8_lossy(&answer.body));
-                compare(&answer.json(), &case.alone).unwrap();
+                // To the last digit: an engine adds up each row by itself.
+                assert_eq!(answer.json(), case.alone);
             }
             share
         }));
@@ -142,7 +112,5 @@ async fn ten_thousand_mixed_requests_are_answered_as_if_alone() {
         answered += caller.await.unwrap();
     }
     assert_eq!(answered, REQUESTS);
-    println!(
-        "{answered} answers from {CONNECTIONS} connections, each within {TOLERANCE:e} of its answer alone"
-    );
+    println!("{answered} answers from {CONNECTIONS} connections, each equal to its answer alone");
 }

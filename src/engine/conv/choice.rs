@@ -35,8 +35,8 @@ pub(super) fn choose(shape: &Shape) -> Method {
     cheapest.unwrap_or(Method::Direct)
 }
 
-/// The time of one picture, in vector products of 16 numbers (0.18 ns where it was fitted). From maps of 2 × 2 × 64 to
-/// 56 × 56 × 64 it was within a fifth of what was measured, and wrong about the cheapest only where two were as good.
+/// The time of one picture, in vector products of 16 numbers (0.18 ns where it was fitted). On 26 shapes from 1 × 1 × 512
+/// to 56 × 56 × 64, measured on a busy machine, it chose the fastest in 17 and lost 4 to 70 % in most others.
 fn cost(method: Method, shape: &Shape) -> f64 {
     let inputs = shape.inputs as f64;
     let (blocks_in, blocks_out) = (shape.inputs.div_ceil(16) as f64, shape.outputs.div_ceil(16) as f64);

@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::model::{GoldenInput, InputPreparation, TextInput};
-use crate::nn::lstm;
+use crate::nn::{Network, Weights, lstm};
 use crate::pipeline::record_golden;
 use crate::text::Recipe;
 use crate::value::{Objective, Task};

@@ -1,0 +1,136 @@
+//! Which engine runs a network: ours on a CPU, candle elsewhere.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::{
+    CandleEngine, ConvEngine, ConvPlan, ConvPlanError, LstmEngine, LstmLayout, LstmPlan, LstmPlanError,
+};
+use crate::batch::{Engine, RowError};
+use crate::kernels::cpu::Level;
+use crate::limits::LSTM_TABLE_BYTES_DEFAULT;
+use crate::nn::{Architecture, Mismatch, Network, Weights};
+use crate::value::{Features, Logits};
+
+/// A network laid out for one device. Cloning is cheap: clones and the engines they make share its weights.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// A text classifier on our kernels.
+    Lstm(Arc<LstmPlan>),
+    /// An image classifier on our kernels.
+    Conv(Arc<ConvPlan>),
+    /// Any network on any device, through candle.
+    Candle(Network, Device),
+}
+
+/// Why a network cannot be laid out for a device.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// As a text classifier on our kernels.
+    #[error(transparent)]
+    Lstm(#[from] LstmPlanError),
+    /// As an image classifier on our kernels.
+    #[error(transparent)]
+    Conv(#[from] ConvPlanError),
+    /// The tensors are not those of the architecture.
+    #[error(transparent)]
+    Tensors(#[from] Mismatch),
+    /// The device refuses a tensor.
+    #[error("tensor {name} cannot be put on the device: {source}")]
+    Device {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: candle_core::Error,
+    },
+}
+
+impl Plan {
+    /// Lays out a network of these weights for the device.
+    ///
+    /// # Errors
+    /// The weights are not those of the architecture, or the device refuses them.
+    pub fn new(architecture: &Architecture, weights: &Weights, device: &Device) -> Result<Self, PlanError> {
+        match architecture {
+            Architecture::LstmClassifier(config) if device.is_cpu() => {
+                let layout = LstmLayout { level: Level::detect(), table_bytes_max: LSTM_TABLE_BYTES_DEFAULT };
+                Ok(Self::Lstm(Arc::new(LstmPlan::new(config, weights, layout)?)))
+            }
+            Architecture::ConvClassifier(config) if device.is_cpu() => {
+                Ok(Self::Conv(Arc::new(ConvPlan::new(config, weights)?)))
+            }
+            Architecture::LstmClassifier(_) | Architecture::ConvClassifier(_) => {
+                let moved = on_device(weights, device)?;
+                Ok(Self::Candle(Network::new(architecture, &moved)?, device.clone()))
+            }
+        }
+    }
+
+    /// An engine for `capacity` rows.
+    #[must_use]
+    pub fn engine(&self, capacity: usize) -> PlannedEngine {
+        match self {
+            Self::Lstm(plan) => PlannedEngine::Lstm(LstmEngine::new(Arc::clone(plan), capacity)),
+            Self::Conv(plan) => PlannedEngine::Conv(ConvEngine::new(Arc::clone(plan), capacity)),
+            Self::Candle(network, device) => {
+                PlannedEngine::Candle(CandleEngine::new(network.clone(), device.clone(), capacity))
+            }
+        }
+    }
+}
+
+fn on_device(weights: &Weights, device: &Device) -> Result<Weights, PlanError> {
+    let moved = |(name, tensor): (&String, &Tensor)| match tensor.to_device(device) {
+        Ok(tensor) => Ok((name.clone(), tensor)),
+        Err(source) => Err(PlanError::Device { name: name.clone(), source }),
+    };
+    weights.0.iter().map(moved).collect::<Result<_, _>>().map(Weights)
+}
+
+/// The engine of a [`Plan`].
+#[derive(Debug)]
+pub enum PlannedEngine {
+    /// A text classifier on our kernels.
+    Lstm(LstmEngine),
+    /// An image classifier on our kernels.
+    Conv(ConvEngine),
+    /// Through candle.
+    Candle(CandleEngine),
+}
+
+/// Calls the same method of whichever engine it is.
+macro_rules! each {
+    ($engine:expr, $inner:ident => $call:expr) => {
+        match $engine {
+            PlannedEngine::Lstm($inner) => $call,
+            PlannedEngine::Conv($inner) => $call,
+            PlannedEngine::Candle($inner) => $call,
+        }
+    };
+}
+
+impl Engine for PlannedEngine {
+    type Row = Features;
+    type Answer = Logits;
+
+    fn capacity(&self) -> usize {
+        each!(self, engine => engine.capacity())
+    }
+
+    fn admit(&mut self, slot: usize, row: Features) -> Result<(), RowError> {
+        each!(self, engine => engine.admit(slot, row))
+    }
+
+    fn step(&mut self, finished: &mut Vec<(usize, Result<Logits, RowError>)>) {
+        each!(self, engine => engine.step(finished));
+    }
+
+    fn evict(&mut self, slot: usize) {
+        each!(self, engine => engine.evict(slot));
+    }
+
+    fn reset(&mut self) {
+        each!(self, engine => engine.reset());
+    }
+}
