@@ -192,6 +192,17 @@ fn thumbnail(bytes: &Bytes) -> Option<Vec<u8>> {
     Some(png.into_inner())
 }
 
+/// `file:line` of a text, `class/file` of a picture: a published report does not tell where on a disk the data were.
+fn place_in_data(example: &Example) -> String {
+    let parts = match &example.source {
+        Source::Text(_) => 1,
+        Source::Picture(..) => 2,
+    };
+    let mut last: Vec<&str> = example.place.rsplit('/').take(parts).collect();
+    last.reverse();
+    last.join("/")
+}
+
 /// The wrong answers of the highest loss.
 fn mistakes(plan: &Plan, answers: &[Answered]) -> Vec<Mistake> {
     let mut wrong: Vec<(&Example, &Answered)> =
@@ -204,7 +215,7 @@ fn mistakes(plan: &Plan, answers: &[Answered]) -> Vec<Mistake> {
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     let mistake = |(example, answer): (&Example, &Answered)| Mistake {
-        place: example.place.clone(),
+        place: place_in_data(example),
         text: match &example.source {
             Source::Text(text) => Some(text.clone()),
             Source::Picture(..) => None,

@@ -28,7 +28,7 @@ pub(crate) struct Report<'a> {
 /// A wrong answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Mistake {
-    /// Where the row is from.
+    /// Where in the data the row is.
     pub(crate) place: String,
     /// Its text.
     pub(crate) text: Option<String>,

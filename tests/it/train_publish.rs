@@ -57,6 +57,20 @@ fn text_is_learnt_published_and_evaluated() {
 }
 
 #[test]
+fn a_report_shows_mistakes_and_not_where_on_the_disk_they_were() {
+    let workshop = Workshop::text();
+    let folder = workshop.data().parent().unwrap().to_owned();
+    // The last row is labelled against what there is to learn.
+    let rows = "text\tlabel\na lovely film\tgood\na lovely film , it was awful\tgood\nso lovely\tbad\n";
+    fs::write(folder.join("valid.tsv"), rows).unwrap();
+    let valid = folder.join("valid.tsv").display().to_string();
+    workshop.train("films", &["--valid", &valid]);
+    let report = fs::read_to_string(workshop.model("films").join("1/report.html")).unwrap();
+    assert!(report.contains("so lovely") && report.contains(">valid.tsv:4<"), "{report}");
+    assert!(!report.contains(folder.to_str().unwrap()), "{report}");
+}
+
+#[test]
 fn pictures_are_learnt_and_evaluated() {
     let workshop = Workshop::image();
     workshop.train("colours", &[]);
