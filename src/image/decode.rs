@@ -100,6 +100,11 @@ fn decode_as(
     format: ImageFormat,
     damaged: &dyn Fn(String) -> PictureError,
 ) -> Result<Picture, PictureError> {
+    if format == ImageFormat::Png
+        && let Some((width, height)) = promised_by_png(bytes)
+    {
+        check_size(width, height)?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     // Sides are checked below, with both numbers at hand for the message; decoders only get their memory.
     let mut limits = Limits::no_limits();
@@ -128,6 +133,14 @@ fn decode_as(
     upright.apply_orientation(orientation);
     let upright = upright.into_rgb8();
     Ok(Picture { width: upright.width(), height: upright.height(), rgb: upright.into_raw() })
+}
+
+/// The size in a PNG's header chunk, which stands at a fixed place. The decoder reads on to the first pixels before it
+/// tells the size; a header that promises too much is refused even when nothing follows it.
+fn promised_by_png(bytes: &[u8]) -> Option<(u32, u32)> {
+    let chunk = bytes.get(12..24)?.strip_prefix(b"IHDR")?;
+    let (width, height) = chunk.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*width), u32::from_be_bytes(height.try_into().ok()?)))
 }
 
 fn check_size(width: u32, height: u32) -> Result<(), PictureError> {
@@ -227,6 +240,7 @@ mod tests {
         huge[29..33].copy_from_slice(&sum.to_be_bytes());
         let error = decode(&huge).unwrap_err();
         assert_eq!(error, too_large(100_000, 100_000));
+        assert_eq!(decode(&huge[..33]).unwrap_err(), error, "the header alone");
         assert_eq!(
             error.to_string(),
             "100000 x 100000 pixels are too many: at most 16384 a side and 40000000 in all"
