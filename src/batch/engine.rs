@@ -20,13 +20,20 @@ pub trait Engine: Send + 'static {
     /// The row itself is at fault; the engine stays as it was.
     fn admit(&mut self, slot: usize, row: Self::Row) -> Result<(), RowError>;
 
+    /// So many other workers are idle: until it is told otherwise, the engine may compute what it holds on their cores
+    /// too. 0, as at the start, when a row is there for each of them, and when this worker has nothing left to do.
+    /// Called between steps. What runs where must not change a bit of any answer.
+    fn lend(&mut self, idle: usize) {
+        let _ = idle;
+    }
+
     /// Every held row advances; the finished ones are pushed with their slot, which is free from then on.
     fn step(&mut self, finished: &mut Vec<(usize, Result<Self::Answer, RowError>)>);
 
     /// The row in `slot` is dropped: its caller is gone.
     fn evict(&mut self, slot: usize);
 
-    /// Every row is dropped and the state is as new.
+    /// Every row is dropped and the state is as new; nothing is [lent](Self::lend).
     fn reset(&mut self);
 }
 

@@ -150,6 +150,12 @@ impl<R, A> Queue<R, A> {
         }
     }
 
+    /// Workers with nothing to do: those asleep, less one for each row that waits and will wake one.
+    pub(super) fn idle(&self) -> usize {
+        let state = self.lock();
+        state.idle.saturating_sub(state.waiting.len())
+    }
+
     /// A worker was busy for `took`, and so many rows left it.
     pub(super) fn record(&self, rows: usize, took: Duration) {
         self.lock().rate.record(rows, took);

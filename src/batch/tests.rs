@@ -95,6 +95,36 @@ fn no_row_waits_while_a_worker_is_idle() {
 }
 
 #[test]
+fn a_lone_row_is_lent_the_idle_cores_until_another_row_needs_them() {
+    let (stage, events) = Stage::new();
+    let engines = stage.clone();
+    let batch = batch(2, 16, move || engines.engine(8));
+    let lent = || stage.lent.lock().unwrap().clone();
+    let started = Instant::now();
+    // The second worker may still be on its way to its first sleep: until then there is nothing to lend.
+    let (alone, before) = loop {
+        let future = send(&batch, Row { steps: 2, ..row(0) });
+        assert_eq!(heard(&events), Event::Step(vec![0]));
+        let lent = lent();
+        if lent.last() == Some(&1) {
+            break (future, lent);
+        }
+        assert!(started.elapsed() < HANGING, "nothing is ever lent");
+        stage.gate.allow(2);
+        assert_eq!(heard(&events), Event::Step(vec![0]));
+        assert_eq!(outcome(future), Ok(answer(0)));
+    };
+    let other = send(&batch, Row { steps: 2, ..row(1) });
+    assert_eq!(heard(&events), Event::Step(vec![1]));
+    assert_eq!(lent(), before, "the other worker has nobody to borrow from");
+    stage.gate.allow(4);
+    assert_eq!((outcome(alone), outcome(other)), (Ok(answer(0)), Ok(answer(1))));
+    batch.join();
+    assert_eq!(lent().get(before.len()), Some(&0));
+    assert_eq!(lent().last(), Some(&0), "a worker with nothing to do borrows nothing");
+}
+
+#[test]
 fn a_full_queue_is_an_answer_that_says_when_to_come_back() {
     let (batch, stage, events) = staged(1, 2);
     let held = send(&batch, row(0));

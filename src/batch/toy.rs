@@ -68,13 +68,15 @@ impl Gate {
 #[derive(Clone)]
 pub(super) struct Stage {
     pub(super) gate: Arc<Gate>,
+    /// What each call of `lend` said, of whichever engine.
+    pub(super) lent: Arc<Mutex<Vec<usize>>>,
     events: SyncSender<Event>,
 }
 
 impl Stage {
     pub(super) fn new() -> (Self, Receiver<Event>) {
         let (events, heard) = sync_channel(10_000);
-        (Self { gate: Arc::default(), events }, heard)
+        (Self { gate: Arc::default(), lent: Arc::default(), events }, heard)
     }
 
     pub(super) fn engine(&self, capacity: usize) -> Countdown {
@@ -118,6 +120,12 @@ impl Engine for Countdown {
                 self.slots[slot] = Some(row);
                 Ok(())
             }
+        }
+    }
+
+    fn lend(&mut self, idle: usize) {
+        if let Some(stage) = &self.stage {
+            stage.lent.lock().unwrap().push(idle);
         }
     }
 

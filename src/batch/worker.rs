@@ -95,7 +95,16 @@ impl<E: Engine> Seat<E> {
             return;
         };
         let slots = (0..capacity).map(|_| None).collect();
-        Worker { seat: self, engine, slots, held: 0, finished: Vec::new(), unreported: Duration::ZERO }.run();
+        Worker {
+            seat: self,
+            engine,
+            slots,
+            held: 0,
+            lent: 0,
+            finished: Vec::new(),
+            unreported: Duration::ZERO,
+        }
+        .run();
     }
 
     /// An engine and its capacity, unless making one panics.
@@ -129,6 +138,8 @@ struct Worker<E: Engine> {
     engine: E,
     slots: Vec<Option<Held<E>>>,
     held: usize,
+    /// Idle workers that the engine knows of.
+    lent: usize,
     /// What the engine pushes to, kept for its allocation.
     finished: Vec<(usize, Result<E::Answer, RowError>)>,
     /// Time in steps that finished no row yet.
@@ -158,7 +169,11 @@ impl<E: Engine> Worker<E> {
             }
         }
         if self.held > 0 {
+            self.lend(self.seat.queue.idle())?;
             self.step()?;
+        }
+        if self.held == 0 {
+            self.lend(0)?;
         }
         Ok(true)
     }
@@ -200,6 +215,15 @@ impl<E: Engine> Worker<E> {
             }
             None => self.recover(),
         }
+    }
+
+    /// Tells the engine when it may use more cores or fewer.
+    fn lend(&mut self, idle: usize) -> Result<(), Broken> {
+        if idle == self.lent {
+            return Ok(());
+        }
+        self.lent = idle;
+        if self.seat.guarded(|| self.engine.lend(idle)).is_none() { self.recover() } else { Ok(()) }
     }
 
     fn step(&mut self) -> Result<(), Broken> {
@@ -259,6 +283,7 @@ impl<E: Engine> Worker<E> {
     /// Empties the engine, or makes a new one where that fails.
     fn reset(&mut self) -> Result<(), Broken> {
         self.finished.clear();
+        self.lent = 0;
         if self.seat.guarded(|| self.engine.reset()).is_some() {
             return Ok(());
         }
