@@ -1,6 +1,7 @@
 //! Text: tokenizers, given or trained. (Hugging Face `tokenizer.json`.)
 
 mod merges;
+mod pieces;
 mod tokenizer;
 mod trained;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokenizers::ModelWrapper;
 
+use super::pieces::{self, Pieces};
 use crate::limits::VOCABULARY_MAX;
 
 /// Words that a thread remembers the byte pairs of. Such a cache outlives its tokenizer (it belongs to the thread),
@@ -16,6 +17,8 @@ const CACHED_WORDS: usize = 1000;
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
+    /// Unless a text is more than its pieces to this tokenizer.
+    pieces: Option<Arc<Pieces>>,
     vocabulary: usize,
 }
 
@@ -52,7 +55,8 @@ impl Tokenizer {
                 "the tokenizer has token ids up to {vocabulary}, expected 1 to {VOCABULARY_MAX} tokens"
             )));
         }
-        Ok(Self { inner: Arc::new(inner), vocabulary })
+        let pieces = pieces::is_local(&inner).then(|| Arc::new(Pieces::new()));
+        Ok(Self { inner: Arc::new(inner), pieces, vocabulary })
     }
 
     /// `tokenizer.json`, the same bytes for the same tokenizer.
@@ -71,6 +75,13 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer fails on this text (a panic inside it is such a failure).
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        match &self.pieces {
+            Some(pieces) => pieces.encode(text, |piece| self.encode_afresh(piece)),
+            None => self.encode_afresh(text),
+        }
+    }
+
+    fn encode_afresh(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         // The crate would otherwise start a thread pool of its own beside the program's.
         tokenizers::utils::parallelism::set_parallelism(false);
         let encoding = caught(|| self.inner.encode_fast(text, true)).map_err(TokenizerError)?;
