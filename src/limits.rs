@@ -141,6 +141,8 @@ pub const ENGINE_ROWS_MAX: usize = 4096;
 pub const LSTM_TABLE_BYTES_DEFAULT: usize = 128 * MIB;
 /// Worker threads of one model version.
 pub const WORKERS_MAX: usize = 256;
+/// Answers that wait to be computed again, alone; more are skipped.
+pub const VERIFY_WAITING_MAX: usize = 64;
 
 // --- Import -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ mod golden;
 mod prepare;
 mod present;
 mod service;
+mod verify;
 
 pub use golden::{record_golden, verify_golden};
 pub use prepare::{PrepareError, Prepared, Preparer};

@@ -210,9 +210,9 @@ mod tests {
             },
             pipeline: pipeline::Config {
                 device: DeviceChoice::Cpu,
-                workers: 1,
                 engine_rows: 1,
                 queue_rows_max: 8,
+                ..pipeline::Config::default()
             },
             pipelines: BTreeMap::new(),
             policies: Policies { default: Policy::Latest(NonZeroUsize::MIN), models: BTreeMap::new() },

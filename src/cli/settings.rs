@@ -36,6 +36,15 @@ pub(super) struct SettingsArguments {
     )]
     port: Option<u16>,
 
+    /// Whether answers are computed again.
+    #[arg(
+        long,
+        value_name = "1/N",
+        help = "Computes one answer in N again, alone, and counts the ones that differ in a bit \
+        [env: SCONCE_INFERENCE__VERIFY_INVARIANCE] [default: off]"
+    )]
+    verify_invariance: Option<String>,
+
     /// The file to read.
     #[arg(long, value_name = "FILE", env = config::FILE_VARIABLE, hide_env_values = true,
         help = "A configuration file over the defaults [default: ./sconce.toml, if there is one]")]
@@ -84,6 +93,7 @@ impl SettingsArguments {
             ("--models", "models.directory", self.models.clone()),
             ("--host", "http.host", self.host.clone()),
             ("--port", "http.port", self.port.map(|port| port.to_string())),
+            ("--verify-invariance", "inference.verify_invariance", self.verify_invariance.clone()),
         ];
         let set = self.set.iter().map(|(key, value)| Flag {
             name: "--set".to_owned(),
@@ -117,6 +127,7 @@ mod tests {
             models: Some("x".into()),
             host: Some("::1".into()),
             port: Some(1),
+            verify_invariance: Some("1/2".into()),
             ..SettingsArguments::default()
         };
         let command = super::super::command();

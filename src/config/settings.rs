@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -148,7 +148,17 @@ fn inference(reader: &mut Reader) -> pipeline::Config {
         workers: workers(reader, &key("workers")),
         engine_rows: reader.integer(&key("engine_rows"), &(1..=limits::ENGINE_ROWS_MAX)),
         queue_rows_max: reader.integer(&key("queue_rows_max"), &(1..=limits::QUEUE_ROWS_MAX)),
+        verify_one_in: verify_one_in(reader, &key("verify_invariance")),
     }
+}
+
+/// `off`, or `1/100`: one answer in a hundred.
+fn verify_one_in(reader: &mut Reader, key: &Key) -> Option<NonZeroU32> {
+    let parse = |text: &str| match text {
+        "off" => Some(None),
+        _ => text.strip_prefix("1/")?.parse().ok().map(Some),
+    };
+    reader.text(key, "\"off\", or one answer in so many, such as \"1/100\"", parse).flatten()
 }
 
 fn device(reader: &mut Reader, key: &Key) -> DeviceChoice {
@@ -191,6 +201,9 @@ fn by_model(reader: &mut Reader, default: &pipeline::Config) -> (Vec<(ModelName,
         }
         if reader.has(&key("engine_rows")) {
             own.engine_rows = reader.integer(&key("engine_rows"), &(1..=limits::ENGINE_ROWS_MAX));
+        }
+        if reader.has(&key("verify_invariance")) {
+            own.verify_one_in = verify_one_in(reader, &key("verify_invariance"));
         }
         if reader.has(&key("queue_rows_max")) {
             own.queue_rows_max = reader.integer(&key("queue_rows_max"), &(1..=limits::QUEUE_ROWS_MAX));

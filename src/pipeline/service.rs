@@ -1,7 +1,7 @@
 //! The pipeline as a service: one model version, ready to answer.
 
 use std::future::Future;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +14,13 @@ use candle_core::{Device, DeviceLocation};
 use tokio::sync::Semaphore;
 use tower::{Layer as _, Service as _};
 
+use super::verify::Verifier;
 use super::{Outcome, PrepareError, Prepared, Preparer, Presenter, golden};
 use crate::batch::{self, Batch, BatchLayer, Job};
 use crate::engine::{DeviceChoice, Plan, PlannedEngine};
-use crate::limits::{ENGINE_ROWS_MAX, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX};
+use crate::limits::{
+    ENGINE_ROWS_DEFAULT, ENGINE_ROWS_MAX, QUEUE_ROWS_DEFAULT, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX,
+};
 use crate::model::{Manifest, Model};
 use crate::nn::Architecture;
 use crate::nn::lstm::Pooling;
@@ -34,6 +37,21 @@ pub struct Config {
     pub engine_rows: usize,
     /// Rows that may wait.
     pub queue_rows_max: usize,
+    /// One in so many answers is computed again, alone, and compared to the bit; `None`: none is.
+    pub verify_one_in: Option<NonZeroU32>,
+}
+
+impl Default for Config {
+    /// One worker on the default device, the rest as in `config/sconce.toml`.
+    fn default() -> Self {
+        Self {
+            device: DeviceChoice::default(),
+            workers: 1,
+            engine_rows: ENGINE_ROWS_DEFAULT,
+            queue_rows_max: QUEUE_ROWS_DEFAULT,
+            verify_one_in: None,
+        }
+    }
 }
 
 /// One input to classify.
@@ -110,6 +128,7 @@ struct Shared {
     preparing: AtomicUsize,
     preparing_max: usize,
     batch: Batch<PlannedEngine>,
+    verifier: Option<Verifier>,
 }
 
 /// Preparations on the blocking pool at once, of all models together: two a core, so that one that waits for memory
@@ -134,6 +153,8 @@ impl Pipeline {
             queue_rows_max: config.queue_rows_max,
             workers: config.workers,
         });
+        let verifier = config.verify_one_in.map(|one_in| Verifier::start(name, one_in, plan.engine(1)));
+        let verifier = verifier.transpose().map_err(|error| StartError(format!("no thread: {error}")))?;
         let batch = layer.layer(move || plan.engine(rows));
         let Model { manifest, tokenizer, golden, .. } = model;
         let preparer = Preparer::new(manifest.input.clone(), tokenizer);
@@ -152,6 +173,7 @@ impl Pipeline {
             preparing: AtomicUsize::new(0),
             preparing_max: config.queue_rows_max.max(1),
             batch,
+            verifier,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -200,7 +222,12 @@ impl tower::Service<Request> for Pipeline {
             let begun = Instant::now();
             let prepared = shared.prepare(input, deadline).await?;
             let prepare = begun.elapsed();
+            let verifier = shared.verifier.as_ref().filter(|verifier| verifier.picks());
+            let again = verifier.map(|verifier| (verifier, prepared.features.clone()));
             let done = shared.batch.clone().call(Job { row: prepared.features, deadline }).await?;
+            if let Some((verifier, row)) = again {
+                verifier.check(row, done.answer.clone());
+            }
             let outcome =
                 shared.presenter.present(&done.answer, top_k, shared.unpooled).ok_or(Error::NotFinite)?;
             let timing = Timing { prepare, queue: done.queued, compute: done.computed };

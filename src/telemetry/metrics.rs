@@ -17,6 +17,7 @@ const QUEUE_ROWS: &str = "sconce_queue_rows";
 const QUEUE_SECONDS: &str = "sconce_queue_seconds";
 const BATCH_ROWS: &str = "sconce_batch_rows";
 const STEP_SECONDS: &str = "sconce_step_seconds";
+const VERIFIED: &str = "sconce_verified_answers_total";
 const LOADS: &str = "sconce_model_loads_total";
 const LOAD_SECONDS: &str = "sconce_model_load_seconds";
 
@@ -80,6 +81,11 @@ fn describe() {
     describe_histogram!(QUEUE_SECONDS, Unit::Seconds, "Seconds that a row waited for a worker, by model.");
     describe_histogram!(BATCH_ROWS, Unit::Count, "Rows held in a step of an engine, by model.");
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "Seconds that a step of an engine took, by model.");
+    describe_counter!(
+        VERIFIED,
+        Unit::Count,
+        "Answers computed again alone, by model and outcome: `different` is a broken promise."
+    );
     describe_counter!(LOADS, Unit::Count, "Versions loaded or refused, by model and outcome.");
     describe_histogram!(LOAD_SECONDS, Unit::Seconds, "Seconds that loading a version took, by model.");
 }
@@ -168,6 +174,39 @@ impl BatchMeter {
     pub fn step(&self, rows: usize, took: Duration) {
         self.batch_rows.record(rows as f64);
         self.step_seconds.record(took);
+    }
+}
+
+/// What came of computing an answer again, alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// The same bits.
+    Equal,
+    /// Other bits: the promise of batch invariance is broken.
+    Different,
+    /// The row fails alone.
+    Failed,
+    /// Not computed: too many were waiting.
+    Skipped,
+}
+
+/// Counts of the answers of one model that were computed again.
+#[derive(Clone, Debug)]
+pub struct VerifyMeter([Counter; 4]);
+
+impl VerifyMeter {
+    /// The counts of `model`.
+    #[must_use]
+    pub fn new(model: &str) -> Self {
+        let outcomes = ["equal", "different", "failed", "skipped"];
+        Self(outcomes.map(|outcome| counter!(VERIFIED, "model" => model.to_owned(), "outcome" => outcome)))
+    }
+
+    /// One more.
+    pub fn count(&self, outcome: Verified) {
+        if let Some(counter) = self.0.get(outcome as usize) {
+            counter.increment(1);
+        }
     }
 }
 

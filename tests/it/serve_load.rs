@@ -72,7 +72,7 @@ async fn ask(client: &Client, case: &(String, &'static str, Bytes)) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_mixed_requests_are_answered_as_if_alone() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    let server = Server::start(&models);
+    let server = Server::start_with(&models, &["--verify-invariance", "1/10"]);
     let client = Client::new(server.address);
     client.ready().await;
 
@@ -112,5 +112,21 @@ async fn ten_thousand_mixed_requests_are_answered_as_if_alone() {
         answered += caller.await.unwrap();
     }
     assert_eq!(answered, REQUESTS);
+    let metrics = client.send(Method::GET, "/metrics", None).await.unwrap();
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    let verified = |outcome: &str| -> u64 {
+        let counts = metrics.lines().filter(|line| {
+            line.starts_with("sconce_verified_answers_total")
+                && line.contains(&format!("outcome=\"{outcome}\""))
+        });
+        counts.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    assert_eq!((verified("different"), verified("failed")), (0, 0));
+    assert!(verified("equal") > 0, "{metrics}");
+    println!(
+        "{} answers were computed again by the server, {} were skipped",
+        verified("equal"),
+        verified("skipped")
+    );
     println!("{answered} answers from {CONNECTIONS} connections, each equal to its answer alone");
 }

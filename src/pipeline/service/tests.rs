@@ -49,7 +49,7 @@ fn model() -> Model {
 }
 
 fn started(model: Model) -> Result<Pipeline, StartError> {
-    let config = Config { device: DeviceChoice::Cpu, workers: 1, engine_rows: 2, queue_rows_max: 1 };
+    let config = Config { device: DeviceChoice::Cpu, engine_rows: 2, queue_rows_max: 1, ..Config::default() };
     Pipeline::start("tiny", model, &config)
 }
 

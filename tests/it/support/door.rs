@@ -143,9 +143,9 @@ impl Served {
         let gateway = gateway(config);
         let pipeline = sconce::pipeline::Config {
             device: sconce::engine::DeviceChoice::Cpu,
-            workers: 1,
             engine_rows: queue_rows_max.min(8),
             queue_rows_max,
+            ..sconce::pipeline::Config::default()
         };
         gateway.registry.reconcile(&Directory { path: folder.path().to_owned(), pipeline });
         for model in gateway.registry.models() {
