@@ -18,8 +18,11 @@
 use super::aligned::{Aligned, LINE};
 use super::cpu::Level;
 use super::gates::update;
-use super::gemm::{Packed, VECTORS, accumulate, for_height, load_four, tiles};
+use super::gemm::{Packed, VECTORS, accumulate, for_height, tiles};
 use super::lanes::{self, Kernel, Lanes};
+use input::{Inputs, column_scalar, columns, gate_row};
+
+pub(super) mod input;
 
 /// Rows whose gates are computed in step.
 const TOGETHER: usize = 3;
@@ -40,8 +43,7 @@ pub struct Weights<'a> {
 pub struct Cell {
     hidden: usize,
     recurrent: Packed,
-    input: Packed,
-    bias: Aligned,
+    inputs: Inputs,
 }
 
 /// Where one row has its state and its input.
@@ -86,20 +88,12 @@ impl Cell {
     #[must_use]
     pub fn new(level: Level, hidden: usize, weights: Weights<'_>) -> Self {
         let level = level.or_below();
-        let inputs = weights.input.len() / (VECTORS * hidden);
-        assert_eq!(weights.input.len(), VECTORS * hidden * inputs, "input weights are 4H rows");
         assert_eq!(weights.recurrent.len(), VECTORS * hidden * hidden, "recurrent weights are 4H × H");
-        assert_eq!(weights.bias.len(), VECTORS * hidden, "biases are 4H");
-        let columns = hidden.div_ceil(level.lanes()) * VECTORS * level.lanes();
-        let pack = |values: &[f32], inputs: usize| {
-            let row = |gate_row: usize| &values[gate_row * inputs..][..inputs];
-            Packed::new(level, [columns, inputs], |column| gate_row(level, hidden, column).map(row))
-        };
-        let mut bias = Aligned::zeros(columns);
-        for (column, bias) in bias.iter_mut().enumerate() {
-            *bias = gate_row(level, hidden, column).map_or(0.0, |row| weights.bias[row]);
-        }
-        Self { hidden, recurrent: pack(weights.recurrent, hidden), input: pack(weights.input, inputs), bias }
+        let row = |row: usize| &weights.recurrent[row * hidden..][..hidden];
+        let recurrent = Packed::new(level, [columns(level, hidden), hidden], |column| {
+            gate_row(level, hidden, column).map(row)
+        });
+        Self { hidden, recurrent, inputs: Inputs::new(level, hidden, weights.input, weights.bias) }
     }
 
     /// Hidden units.
@@ -117,7 +111,7 @@ impl Cell {
     /// Values of one folded input.
     #[must_use]
     pub fn folded_width(&self) -> usize {
-        self.bias.len()
+        self.inputs.columns()
     }
 
     /// The inputs that [`Input::Folded`] reads, for rows of raw inputs: `x · W_ihᵀ + b`.
@@ -126,9 +120,7 @@ impl Cell {
     /// When `x` is not whole rows.
     #[must_use]
     pub fn fold(&self, x: &[f32]) -> Aligned {
-        let mut folded = Aligned::zeros(x.len() / self.input.inputs() * self.folded_width());
-        self.input.product(x, &self.bias, &mut folded);
-        folded
+        self.inputs.fold(x)
     }
 
     /// Advances every one of `rows` by one token. Slots must differ.
@@ -144,15 +136,6 @@ impl Cell {
     }
 }
 
-/// Which row of PyTorch's layout is in this column: a panel holds the four gates of as many units as a vector has
-/// lanes, gate by gate.
-fn gate_row(level: Level, hidden: usize, column: usize) -> Option<usize> {
-    let lanes = level.lanes();
-    let (panel, gate, lane) = (column / (VECTORS * lanes), column / lanes % VECTORS, column % lanes);
-    let unit = panel * lanes + lane;
-    (unit < hidden).then_some(gate * hidden + unit)
-}
-
 struct Step<'a> {
     cell: &'a Cell,
     rows: &'a [Row],
@@ -163,9 +146,9 @@ struct Step<'a> {
 impl Kernel for Step<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(mut self) {
-        self.prefetch(self.rows, 0);
+        self.cell.inputs.prefetch(self.input, self.rows, 0);
         // A panel meets all its rows before the next one: however large the layer is, it is read once a step.
-        for panel in 0..self.cell.bias.len() / (VECTORS * V::WIDTH) {
+        for panel in 0..self.cell.folded_width() / (VECTORS * V::WIDTH) {
             for tile in tiles::<V>(self.rows.len()) {
                 // SAFETY: the caller promises the instructions.
                 unsafe { for_height!(tile.len(), self.tile::<V>(tile.start, panel)) }
@@ -188,10 +171,10 @@ impl Step<'_> {
         for (before, row) in before.iter_mut().zip(&rows) {
             *before = &self.states.before[row.slot * width..][..hidden];
         }
-        self.prefetch(&rows, panel + 1);
+        self.cell.inputs.prefetch(self.input, &rows, panel + 1);
         // SAFETY: the caller promises the instructions.
         let sums = unsafe {
-            let sums = self.input_sums::<V, ROWS>(&rows, panel);
+            let sums = self.cell.inputs.sums::<V, ROWS>(self.input, &rows, panel);
             accumulate(sums, self.cell.recurrent.panel(panel), before)
         };
         let mut row = 0;
@@ -235,75 +218,16 @@ impl Step<'_> {
         }
     }
 
-    /// What the recurrent product is added to.
-    ///
-    /// # Safety
-    /// The machine has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn input_sums<V: Lanes, const ROWS: usize>(
-        &self,
-        rows: &[Row; ROWS],
-        panel: usize,
-    ) -> [[V; VECTORS]; ROWS] {
-        let cell = self.cell;
-        let column = panel * VECTORS * V::WIDTH;
-        // SAFETY: the caller promises the instructions.
-        unsafe {
-            let mut sums = [load_four::<V>(&cell.bias[column..]); ROWS];
-            match self.input {
-                Input::Folded(table) => {
-                    for row in 0..ROWS {
-                        sums[row] = load_four(&table[rows[row].input * cell.folded_width() + column..]);
-                    }
-                    sums
-                }
-                Input::Raw { values, stride } => {
-                    let mut x = [&values[..0]; ROWS];
-                    for row in 0..ROWS {
-                        x[row] = &values[rows[row].input * stride..][..cell.input.inputs()];
-                    }
-                    accumulate(sums, cell.input.panel(panel), x)
-                }
-            }
-        }
-    }
-
-    /// Asks for a panel's share of the folded inputs ahead of its tiles: a token's row of the table is seldom in
-    /// any cache.
-    #[inline(always)]
-    fn prefetch(&self, rows: &[Row], panel: usize) {
-        let (Input::Folded(table), width) = (self.input, self.cell.folded_width()) else { return };
-        let share = VECTORS * self.cell.recurrent.level().lanes();
-        for row in rows {
-            for line in 0..share / LINE {
-                let place = table.as_ptr().wrapping_add(row.input * width + panel * share + line * LINE);
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: a prefetch reads nothing; any address will do.
-                unsafe {
-                    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
-                }
-                #[cfg(not(target_arch = "x86_64"))]
-                let _ = place;
-            }
-        }
-    }
-
     /// The scalar twin.
     fn run_scalar(&mut self) {
         let cell = self.cell;
-        let (width, lanes) = (cell.width(), Level::Scalar.lanes());
+        let width = cell.width();
         for row in self.rows {
             let before = &self.states.before[row.slot * width..][..cell.hidden];
-            for unit in 0..cell.bias.len() / VECTORS {
+            for unit in 0..cell.folded_width() / VECTORS {
                 let sums = [0, 1, 2, 3].map(|gate| {
-                    let column = (unit / lanes * VECTORS + gate) * lanes + unit % lanes;
-                    let sum = match self.input {
-                        Input::Folded(table) => table[row.input * cell.folded_width() + column],
-                        Input::Raw { values, stride } => {
-                            let x = &values[row.input * stride..][..cell.input.inputs()];
-                            cell.input.accumulate_scalar(column, x, cell.bias[column])
-                        }
-                    };
+                    let column = column_scalar(unit, gate);
+                    let sum = cell.inputs.sum_scalar(self.input, *row, column);
                     cell.recurrent.accumulate_scalar(column, before, sum)
                 });
                 let place = row.slot * width + unit;
