@@ -10,6 +10,8 @@
 mod checked;
 mod gates;
 mod lanes;
+mod packed_i16;
+mod pairs;
 mod panels;
 mod tile;
 
@@ -23,6 +25,7 @@ pub mod dot;
 pub mod gemm;
 pub mod linear;
 pub mod lstm;
+pub mod lstm_i16;
 pub mod map;
 pub mod peak;
 pub mod pool;

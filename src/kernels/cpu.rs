@@ -49,6 +49,15 @@ impl Level {
         }
     }
 
+    /// Whether this machine's AVX-512 multiplies and adds pairs of 16-bit integers in one instruction (VNNI).
+    #[must_use]
+    pub fn has_vnni() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return Self::Avx512.is_available() && is_x86_feature_detected!("avx512vnni");
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
     /// This level where the machine has it, the widest one below it otherwise. Kernels call it when weights are
     /// packed, so that what they hold is always sound to run.
     #[must_use]

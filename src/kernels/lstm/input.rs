@@ -101,6 +101,7 @@ impl Inputs {
     pub(in crate::kernels) fn sum_scalar(&self, input: Input<'_>, row: Row, column: usize) -> f32 {
         match input {
             Input::Folded(table) => table[row.input * self.columns() + column],
+            Input::Raw { .. } if self.weights.inputs() == 0 => self.bias[column],
             Input::Raw { values, stride } => {
                 let x = &values[row.input * stride..][..self.weights.inputs()];
                 self.weights.accumulate_scalar(column, x, self.bias[column])
