@@ -1,7 +1,7 @@
 //! The HTTP door: routes, layers, extraction, problems. Never sees candle.
 //!
-//! A request goes through the layers, is routed, extracted into a question and classified; whatever goes wrong on
-//! the way is a problem. Each of these words is a module.
+//! A request goes through the layers and is routed to the protocol that its path belongs to, which translates it, asks
+//! a model and translates the answers; whatever goes wrong on the way is a problem, written as that protocol does.
 
 mod server;
 
@@ -12,15 +12,14 @@ mod body;
 mod deadline;
 mod request_id;
 
-mod extract;
-mod question;
-
-mod answer;
+mod ask;
 mod problem;
+mod protocol;
 mod refuse;
+mod timing;
 
-mod catalogue;
-mod classify;
+mod native;
+
 mod front;
 mod health;
 

@@ -5,5 +5,5 @@ mod decode;
 mod preparation;
 
 pub use augment::Augmentation;
-pub use decode::{Picture, PictureError, decode};
+pub use decode::{Picture, PictureError, check_size, decode};
 pub use preparation::{Fit, Preparation};

@@ -56,12 +56,64 @@ impl Objective {
 }
 
 /// One input as a caller gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// A text, valid UTF-8.
     Text(String),
     /// An encoded picture: PNG, JPEG, WebP, BMP or GIF.
     Picture(Bytes),
+    /// The pixels of a picture that its caller decoded.
+    Pixels(Raster),
+    /// What its caller prepared as the network sees it.
+    Ready(Features),
+}
+
+/// A decoded picture of any size: `height × width × channels` bytes, row by row, the channels of a pixel side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raster {
+    width: u32,
+    height: u32,
+    channels: u8,
+    values: Bytes,
+}
+
+impl Raster {
+    /// A picture of these bytes. `None` unless they are as many as its sides say, its sides are not 0, and it is grey
+    /// (1 channel), RGB (3) or RGBA (4, whose transparency is dropped).
+    #[must_use]
+    pub fn new([height, width]: [u32; 2], channels: u8, values: Bytes) -> Option<Self> {
+        let pixels = u64::from(width) * u64::from(height);
+        let fits = pixels.checked_mul(u64::from(channels)) == u64::try_from(values.len()).ok();
+        (pixels > 0 && matches!(channels, 1 | 3 | 4) && fits).then_some(Self {
+            width,
+            height,
+            channels,
+            values,
+        })
+    }
+
+    /// Pixels a row.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The pixels as RGB, three bytes each.
+    #[must_use]
+    pub fn rgb(&self) -> Vec<u8> {
+        let pixels = self.values.chunks_exact(usize::from(self.channels));
+        match self.channels {
+            1 => self.values.iter().flat_map(|grey| [*grey; 3]).collect(),
+            3 => self.values.to_vec(),
+            _ => pixels.flat_map(|pixel| pixel.iter().take(3).copied()).collect(),
+        }
+    }
 }
 
 /// One input as a network sees it: what preparation makes of an [`Input`]. Cheap to clone.
@@ -131,6 +183,18 @@ pub struct Prediction {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raster_has_the_bytes_that_its_sides_say() {
+        let raster = |sides, channels, len: u8| Raster::new(sides, channels, (0..len).collect());
+        assert_eq!(raster([1, 2], 1, 2).unwrap().rgb(), [0, 0, 0, 1, 1, 1]);
+        assert_eq!(raster([2, 1], 3, 6).unwrap().rgb(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(raster([1, 2], 4, 8).unwrap().rgb(), [0, 1, 2, 4, 5, 6]);
+        for (sides, channels, len) in [([1, 2], 3, 5), ([0, 2], 3, 0), ([1, 1], 2, 2), ([u32::MAX; 2], 4, 4)]
+        {
+            assert_eq!(raster(sides, channels, len), None);
+        }
+    }
 
     #[test]
     fn logits_are_whole_positions() {

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::catalogue::answering;
+use super::ask::answering;
 use super::server::Gateway;
 use crate::value::Task;
 

@@ -14,9 +14,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::problem::{Code, Problem};
+use super::protocol::Refused;
 use super::request_id::{RequestId, RequestIds, identify};
 use super::server::Gateway;
-use super::{body, deadline};
+use super::{body, deadline, router};
 use crate::telemetry::metrics::record_request;
 
 /// The label of requests that no route matched: never the path itself, of which there are endlessly many.
@@ -122,14 +123,16 @@ async fn finish(State(gateway): State<Gateway>, request: Request, next: Next) ->
     response
 }
 
-/// Writes problems as documents, and what axum refused by itself in plain text as well.
+/// Writes problems as the protocol of the path does, and what axum refused by itself in plain text as well.
 async fn write_problem(request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
     let id = request.extensions().get::<RequestId>().cloned();
     let asked = request.method().clone();
     let mut response = next.run(request).await;
     let status = response.status();
-    let problem = match response.extensions_mut().remove::<Problem>() {
+    let ours = response.extensions_mut().remove::<Problem>();
+    let other = ours.is_none();
+    let problem = match ours {
         Some(problem) => problem,
         None if status.is_client_error() || status.is_server_error() => {
             of_status(Code::of_status(status), &asked, &uri)
@@ -140,13 +143,16 @@ async fn write_problem(request: Request, next: Next) -> Response {
     if problem.code == Code::Internal {
         tracing::error!(detail = problem.detail, "internal error");
     }
-    let document = problem.document(id, uri.path());
-    let mut written = (status, axum::Json(document)).into_response();
+    let refused = Refused { request_id: id, path: uri.path() };
+    let mut written = (router::protocol_of(uri.path()).write)(&problem, &refused);
     // The length is that of the body before.
     response.headers_mut().remove(header::CONTENT_LENGTH);
-    let headers = written.headers_mut();
-    headers.extend(std::mem::take(response.headers_mut()));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    if other {
+        // Codes are fewer than statuses.
+        *written.status_mut() = status;
+    }
+    written.headers_mut().extend(std::mem::take(response.headers_mut()));
     written
 }
 

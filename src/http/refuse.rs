@@ -77,6 +77,7 @@ impl From<PrepareError> for Problem {
             PrepareError::Picture(PictureError::UnknownFormat) => Code::UnsupportedPicture,
             PrepareError::Picture(PictureError::TooLarge { .. }) => Code::PictureTooLarge,
             PrepareError::Picture(PictureError::Damaged { .. }) => Code::DamagedPicture,
+            PrepareError::NotFinite { .. } => Code::InputRefused,
             PrepareError::WrongKind { .. } => Code::WrongTask,
         };
         Self::new(code, error.to_string())

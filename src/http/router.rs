@@ -7,21 +7,29 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::protocol::Protocol;
 use super::server::Gateway;
-use super::{catalogue, classify, document, front, health, layers};
+use super::{document, front, health, layers, native};
 
-/// Every route of ours, with its documentation.
+/// The protocols, a line each; the first that owns a path answers for it.
+const PROTOCOLS: [Protocol; 1] = [native::PROTOCOL];
+
+/// Every route of ours, with its documentation: those of the protocols, and those that belong to none.
 pub(super) fn routes() -> OpenApiRouter<Gateway> {
-    OpenApiRouter::with_openapi(document::preface())
-        .routes(routes!(classify::classify_text))
-        .routes(routes!(classify::classify_picture, classify::upload_picture))
-        .routes(routes!(catalogue::list_models))
-        .routes(routes!(catalogue::show_model))
+    let preface = OpenApiRouter::with_openapi(document::preface());
+    PROTOCOLS
+        .iter()
+        .fold(preface, |routes, protocol| routes.merge((protocol.routes)()))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
         .routes(routes!(document::document))
         .routes(routes!(front::front))
+}
+
+/// The protocol that a path belongs to.
+pub(super) fn protocol_of(path: &str) -> Protocol {
+    PROTOCOLS.into_iter().find(|protocol| (protocol.owns)(path)).unwrap_or(native::PROTOCOL)
 }
 
 /// The whole service, with every layer.

@@ -143,7 +143,11 @@ fn promised_by_png(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((u32::from_be_bytes(*width), u32::from_be_bytes(height.try_into().ok()?)))
 }
 
-fn check_size(width: u32, height: u32) -> Result<(), PictureError> {
+/// Whether a picture of this size is taken.
+///
+/// # Errors
+/// It has too many pixels.
+pub fn check_size(width: u32, height: u32) -> Result<(), PictureError> {
     let fits = width <= PICTURE_SIDE_MAX
         && height <= PICTURE_SIDE_MAX
         && u64::from(width) * u64::from(height) <= PICTURE_PIXELS_MAX;

@@ -1,6 +1,8 @@
 //! Preparation: an input as given becomes what the network sees. Pure; training and serving share it.
 
-use crate::image::{PictureError, decode};
+use std::sync::Arc;
+
+use crate::image::{Picture, PictureError, Preparation, check_size, decode};
 use crate::limits::TEXT_BYTES_MAX;
 use crate::model::InputPreparation;
 use crate::text::Tokenizer;
@@ -44,6 +46,14 @@ pub enum PrepareError {
     /// Not a picture that we take.
     #[error(transparent)]
     Picture(#[from] PictureError),
+    /// A prepared input that no network can answer.
+    #[error("value {index} of the prepared picture is {value}, expected a finite number")]
+    NotFinite {
+        /// Its place.
+        index: usize,
+        /// What it is.
+        value: String,
+    },
     /// A text for an image model or the other way round.
     #[error("this model does {task}")]
     WrongKind {
@@ -68,15 +78,27 @@ impl Preparer {
             (InputPreparation::Text(text_input), Input::Text(text)) => {
                 self.tokens(text, text_input.tokens_max)
             }
+            (InputPreparation::Text(text_input), Input::Ready(Features::Tokens(ids))) => {
+                read(ids.to_vec(), text_input.tokens_max)
+            }
             (InputPreparation::Picture(preparation), Input::Picture(bytes)) => {
-                let resized = preparation.resize(&decode(bytes)?);
-                let features = Features::Pixels(preparation.normalise(&resized).into());
-                Ok(Prepared { features, units: preparation.width * preparation.height, truncated: false })
+                Ok(pixels(preparation, &decode(bytes)?))
             }
-            (InputPreparation::Text(_), Input::Picture(_)) => {
-                Err(PrepareError::WrongKind { task: Task::TextClassification })
+            (InputPreparation::Picture(preparation), Input::Pixels(raster)) => {
+                check_size(raster.width(), raster.height())?;
+                let (width, height) = (raster.width(), raster.height());
+                Ok(pixels(preparation, &Picture { width, height, rgb: raster.rgb() }))
             }
-            (InputPreparation::Picture(_), Input::Text(_)) => {
+            (InputPreparation::Picture(preparation), Input::Ready(Features::Pixels(values))) => {
+                finite(values)?;
+                Ok(Prepared {
+                    features: Features::Pixels(Arc::clone(values)),
+                    units: preparation.width * preparation.height,
+                    truncated: false,
+                })
+            }
+            (InputPreparation::Text(_), _) => Err(PrepareError::WrongKind { task: Task::TextClassification }),
+            (InputPreparation::Picture(_), _) => {
                 Err(PrepareError::WrongKind { task: Task::ImageClassification })
             }
         }
@@ -93,22 +115,41 @@ impl Preparer {
             .tokenizer
             .as_ref()
             .ok_or_else(|| PrepareError::Tokenizer("the model has no tokenizer".into()))?;
-        let mut ids = tokenizer.encode(text).map_err(|error| PrepareError::Tokenizer(error.to_string()))?;
-        let truncated = ids.len() > tokens_max;
-        ids.truncate(tokens_max);
-        if ids.is_empty() {
-            return Err(PrepareError::Tokenizer("it has no token".into()));
-        }
-        Ok(Prepared { units: ids.len(), features: Features::Tokens(ids.into()), truncated })
+        let ids = tokenizer.encode(text).map_err(|error| PrepareError::Tokenizer(error.to_string()))?;
+        read(ids, tokens_max)
+    }
+}
+
+/// The tokens that the network reads of a text.
+fn read(mut ids: Vec<u32>, tokens_max: usize) -> Result<Prepared, PrepareError> {
+    let truncated = ids.len() > tokens_max;
+    ids.truncate(tokens_max);
+    if ids.is_empty() {
+        return Err(PrepareError::Tokenizer("it has no token".into()));
+    }
+    Ok(Prepared { units: ids.len(), features: Features::Tokens(ids.into()), truncated })
+}
+
+fn pixels(preparation: &Preparation, picture: &Picture) -> Prepared {
+    let resized = preparation.resize(picture);
+    let features = Features::Pixels(preparation.normalise(&resized).into());
+    Prepared { features, units: preparation.width * preparation.height, truncated: false }
+}
+
+fn finite(values: &[f32]) -> Result<(), PrepareError> {
+    match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        Some((index, &value)) => Err(PrepareError::NotFinite { index, value: value.to_string() }),
+        None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Fit, Preparation};
+    use crate::image::Fit;
     use crate::model::TextInput;
     use crate::text::Recipe;
+    use crate::value::Raster;
 
     fn of_text() -> Preparer {
         let recipe = Recipe { frequency_min: 1, ..Recipe::default() };
@@ -143,6 +184,28 @@ mod tests {
         let prepared = of_pictures().prepare(&Input::Picture(png.into_inner().into())).unwrap();
         assert_eq!(prepared.features, Features::Pixels([1.0, 0.0, 0.0, 1.0, 0.2, 0.4].into()));
         assert_eq!((prepared.units, prepared.truncated), (2, false));
+    }
+
+    #[test]
+    fn what_its_caller_decoded_or_prepared_is_taken_as_it_is() {
+        let raster = Raster::new([2, 1], 3, vec![255, 0, 51, 0, 255, 102].into()).unwrap();
+        let values: Arc<[f32]> = [1.0, 0.0, 0.0, 1.0, 0.2, 0.4].into();
+        let prepared = of_pictures().prepare(&Input::Pixels(raster)).unwrap();
+        assert_eq!((prepared.features, prepared.units), (Features::Pixels(Arc::clone(&values)), 2));
+        let prepared = of_pictures().prepare(&Input::Ready(Features::Pixels(Arc::clone(&values)))).unwrap();
+        assert_eq!((prepared.features, prepared.units), (Features::Pixels(values), 2));
+        let ready = |ids: &[u32]| Input::Ready(Features::Tokens(ids.into()));
+        let prepared = of_text().prepare(&ready(&[4, 2, 3, 3])).unwrap();
+        assert_eq!((prepared.features, prepared.truncated), (Features::Tokens([4, 2, 3].into()), true));
+        let refused = of_text().prepare(&ready(&[])).unwrap_err();
+        assert_eq!(refused.to_string(), "the text cannot be tokenized: it has no token");
+        let refused = of_pictures().prepare(&Input::Ready(Features::Pixels([0.0, f32::NAN].into())));
+        let expected = "value 1 of the prepared picture is NaN, expected a finite number";
+        assert_eq!(refused.unwrap_err().to_string(), expected);
+        assert_eq!(
+            of_pictures().prepare(&ready(&[1])),
+            Err(PrepareError::WrongKind { task: Task::ImageClassification })
+        );
     }
 
     #[test]

@@ -14,7 +14,9 @@ pub struct Presenter {
 /// What one input is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Labels by descending score, ties in the manifest's order. Of an unpooled LSTM: the mean of its positions' scores.
+    /// The score of every label, in the manifest's order. Of an unpooled LSTM: the mean of its positions' scores.
+    pub scores: Vec<f32>,
+    /// The best labels by descending score, ties in the manifest's order.
     pub predictions: Vec<Prediction>,
     /// Of an unpooled LSTM, the predictions of each token in order; empty otherwise.
     pub positions: Vec<Vec<Prediction>>,
@@ -47,13 +49,14 @@ impl Presenter {
         let positions: Option<Vec<Vec<f32>>> =
             logits.positions().map(|position| self.position(position)).collect();
         let positions = positions?;
-        let predictions = self.best(&mean(&positions)?, top_k);
+        let scores = mean(&positions)?;
+        let predictions = self.best(&scores, top_k);
         let positions = if unpooled {
             positions.iter().map(|scores| self.best(scores, top_k)).collect()
         } else {
             Vec::new()
         };
-        Some(Outcome { predictions, positions })
+        Some(Outcome { scores, predictions, positions })
     }
 
     /// Scores of one position, a label each.

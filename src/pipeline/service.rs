@@ -243,6 +243,7 @@ impl Shared {
             Input::Text(text) if text.len() <= TEXT_BYTES_INLINE_MAX || text.len() > TEXT_BYTES_MAX => {
                 caught(|| self.preparer.prepare(&input))
             }
+            Input::Ready(_) => caught(|| self.preparer.prepare(&input)),
             _ => self.prepare_aside(input, deadline).await,
         }
     }

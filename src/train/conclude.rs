@@ -177,6 +177,8 @@ fn golden_input(source: &Source) -> Option<GoldenInput> {
         Input::Text(text) => Some(GoldenInput::Text(text)),
         Input::Picture(bytes) if bytes.len() <= GOLDEN_PICTURE_BYTES_MAX => Some(GoldenInput::Picture(bytes)),
         Input::Picture(bytes) => Some(GoldenInput::Picture(thumbnail(&bytes)?.into())),
+        // Data are files: nobody prepared them.
+        Input::Pixels(_) | Input::Ready(_) => None,
     }
 }
 

@@ -76,7 +76,10 @@ mod tests {
     fn answered() -> Done {
         let found = |label: &str, score| Prediction { label: label.into(), score };
         let predictions = vec![found("positive", 0.9), found("no", 0.1)];
-        Done { name: "a fine\nfilm".into(), outcome: Ok(Outcome { predictions, positions: Vec::new() }) }
+        Done {
+            name: "a fine\nfilm".into(),
+            outcome: Ok(Outcome { scores: Vec::new(), predictions, positions: Vec::new() }),
+        }
     }
 
     #[test]

@@ -1,26 +1,24 @@
 //! Classification: a question goes to a model's pipeline, its answers come back in the order of the inputs.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::HeaderValue;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Json, http::HeaderName};
-use futures_util::future::join_all;
-use tower::ServiceExt as _;
 
-use super::answer::{Classification, InputResult, Usage, server_timing};
-use super::deadline::Deadline;
-use super::document::Refusals;
+use super::answer::{Classification, InputResult, Usage};
 use super::extract::{ClassifyRequest, PictureBytes, PictureForm, PictureQuestion, TextQuestion};
-use super::problem::{Code, Problem};
-use super::question::{Given, Inputs, Parameters, Question};
-use super::refuse::listed;
-use super::server::Gateway;
-use crate::name::ModelName;
-use crate::pipeline::{Answer, Pipeline, Request};
-use crate::registry::{Entry, State as VersionState};
+use super::question::{Inputs, Parameters, Question};
+use crate::http::ask::{self, Asked};
+use crate::http::deadline::Deadline;
+use crate::http::document::Refusals;
+use crate::http::problem::Problem;
+use crate::http::server::Gateway;
+use crate::http::timing;
+use crate::pipeline::{Answer, Pipeline};
+use crate::registry::Entry;
 use crate::value::Task;
 
 /// Classify texts.
@@ -136,27 +134,16 @@ async fn classify(
     question: Question,
 ) -> Result<Response, Problem> {
     let entry = resolve(gateway, task, &question.parameters)?;
-    let ask = |given: Given| {
-        let top_k = question.parameters.top_k.map(std::num::NonZero::get);
-        let pipeline = entry.handle.clone();
-        async move {
-            let request = Request { input: given?, top_k, deadline: Some(deadline) };
-            pipeline.oneshot(request).await.map_err(Problem::from)
-        }
-    };
+    let asked = Asked { top_k: question.parameters.top_k.map(NonZeroUsize::get), deadline };
     let answers = match question.inputs {
         Inputs::One { given, pointer } => {
-            let answer = ask(*given).await.map_err(|problem| match pointer {
+            let answer = ask::one(&entry, *given, asked).await.map_err(|problem| match pointer {
                 Some(pointer) if !problem.code.is_about_the_server() => problem.at(pointer),
                 _ => problem,
             })?;
             vec![Ok(answer)]
         }
-        Inputs::Many(given) => {
-            let answers = join_all(given.into_iter().map(ask)).await;
-            whole_refusal(&answers)?;
-            answers
-        }
+        Inputs::Many(given) => ask::all(&entry, given, asked).await?,
     };
     Ok(present(&entry, task, answers))
 }
@@ -164,7 +151,7 @@ async fn classify(
 fn present(entry: &Entry<Pipeline>, task: Task, answers: Vec<Result<Answer, Problem>>) -> Response {
     let answered = || answers.iter().filter_map(|answer| answer.as_ref().ok());
     let usage = Usage::of(task, answered());
-    let timing = HeaderValue::try_from(server_timing(answered()));
+    let timing = timing::header(answered());
     let result = |answer: Result<Answer, Problem>| answer.map_or_else(InputResult::from, InputResult::from);
     let body = Classification {
         model: entry.model.to_string(),
@@ -173,88 +160,14 @@ fn present(entry: &Entry<Pipeline>, task: Task, answers: Vec<Result<Answer, Prob
         usage,
     };
     let mut response = Json(body).into_response();
-    if let Ok(timing) = timing {
-        response.headers_mut().insert(HeaderName::from_static("server-timing"), timing);
-    }
+    response.headers_mut().extend(timing);
     response
-}
-
-/// The problem of the whole request, when nothing was answered and the server was why, each time the same way.
-fn whole_refusal(answers: &[Result<Answer, Problem>]) -> Result<(), Problem> {
-    let Some(Err(first)) = answers.first() else { return Ok(()) };
-    let same =
-        |answer: &Result<Answer, Problem>| answer.as_ref().is_err_and(|problem| problem.code == first.code);
-    if first.code.is_about_the_server() && answers.iter().all(same) { Err(first.clone()) } else { Ok(()) }
 }
 
 /// The version that answers: of the model named, of the configured one, or of the only one of the task.
 fn resolve(gateway: &Gateway, task: Task, asked: &Parameters) -> Result<Arc<Entry<Pipeline>>, Problem> {
-    let name = match &asked.model {
-        Some(name) => {
-            let name = name.parse::<ModelName>();
-            name.map_err(|error| Problem::new(Code::ModelNotFound, error.to_string()))?
-        }
-        None => match gateway.config.default_models.get(&task) {
-            Some(name) => name.clone(),
-            None => only_model(task, candidates(gateway, task))?,
-        },
-    };
-    let entry = gateway.registry.resolve(name.as_str(), asked.version)?;
-    let does = entry.handle.manifest().task;
-    if does == task {
-        return Ok(entry);
-    }
-    let others = candidates(gateway, task);
-    let others = listed(others.iter(), "none");
-    Err(Problem::new(Code::WrongTask, format!("model {name} does {does}; models for {task}: {others}")))
-}
-
-/// The models of a task that have a version that answers.
-fn candidates(gateway: &Gateway, task: Task) -> Vec<ModelName> {
-    let does = |state: &VersionState<Pipeline>| matches!(state, VersionState::Ready(entry) if entry.handle.manifest().task == task);
-    let models = gateway.registry.models().into_iter();
-    let fits = models.filter(|model| model.versions.iter().any(|version| does(&version.state)));
-    fits.map(|model| model.name).collect()
-}
-
-fn only_model(task: Task, candidates: Vec<ModelName>) -> Result<ModelName, Problem> {
-    match <[ModelName; 1]>::try_from(candidates) {
-        Ok([only]) => Ok(only),
-        Err(none) if none.is_empty() => Err(Problem::new(
-            Code::ModelNotReady,
-            format!("no model for {task} is ready; /v1/models says why"),
-        )),
-        Err(several) => {
-            let names = listed(several.iter(), "none");
-            let detail = format!("several models do {task}: name one as \"model\"; models: {names}");
-            Err(Problem::new(Code::ModelRequired, detail))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_fails_as_a_whole_only_for_one_reason_of_the_server() {
-        let problem = |code| Err(Problem::new(code, "because"));
-        let full = whole_refusal(&[problem(Code::QueueFull), problem(Code::QueueFull)]).unwrap_err();
-        assert_eq!(full.code, Code::QueueFull);
-        whole_refusal(&[problem(Code::QueueFull), problem(Code::DeadlineExceeded)]).unwrap();
-        whole_refusal(&[problem(Code::EmptyText), problem(Code::EmptyText)]).unwrap();
-        whole_refusal(&[problem(Code::QueueFull), problem(Code::EmptyText)]).unwrap();
-    }
-
-    #[test]
-    fn without_a_name_the_only_model_answers() {
-        let names =
-            |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<ModelName>>();
-        let task = Task::TextClassification;
-        assert_eq!(only_model(task, names(&["sentiment"])).unwrap().as_str(), "sentiment");
-        let several = only_model(task, names(&["intents", "sentiment"])).unwrap_err();
-        assert_eq!(several.code, Code::ModelRequired);
-        assert!(several.detail.ends_with("models: intents, sentiment"), "{}", several.detail);
-        assert_eq!(only_model(task, Vec::new()).unwrap_err().code, Code::ModelNotReady);
+    match &asked.model {
+        Some(name) => ask::doing(gateway, ask::named(gateway, name, asked.version)?, task),
+        None => ask::of_task(gateway, task, asked.version),
     }
 }

@@ -4,8 +4,8 @@ use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest as _, Request};
 use bytes::Bytes;
 
+use crate::http::native::question::{Inputs, Parameters, Question};
 use crate::http::problem::{Code, Problem};
-use crate::http::question::{Inputs, Parameters, Question};
 use crate::limits::MULTIPART_PARTS_MAX;
 use crate::value::Input;
 
@@ -52,7 +52,7 @@ fn set(parameters: &mut Parameters, name: &str, bytes: &Bytes) -> Result<(), Pro
     let value = std::str::from_utf8(bytes).map_err(|_| refused(format!("part {name:?} is not UTF-8")))?;
     let is_parameter = ["model", "version", "top_k"].contains(&name);
     if !is_parameter {
-        return Err(refused(crate::http::question::unknown(
+        return Err(refused(crate::http::native::question::unknown(
             name,
             "part",
             &["file", "model", "version", "top_k"],

@@ -13,14 +13,14 @@ use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
 use super::depth;
+use crate::http::native::question::{Parameters, unknown};
 use crate::http::problem::{Code, Problem};
-use crate::http::question::{Parameters, unknown};
 use crate::limits::REQUEST_INPUTS_MAX;
 
 /// What to classify, and by which model.
 #[derive(Debug, DeriveDeserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct ClassifyRequest {
+pub(in crate::http::native) struct ClassifyRequest {
     /// One input or a list of them. Texts as they are; pictures in base64, with or without the `data:` prefix.
     input: OneOrMany,
     /// The model that answers; without it the configured one, or the only one of the task.
@@ -41,12 +41,12 @@ const FIELDS: [&str; 4] = ["input", "model", "version", "top_k"];
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
 #[expect(dead_code, reason = "it documents a body that is taken as bytes")]
-pub(in crate::http) struct PictureBytes(Vec<u8>);
+pub(in crate::http::native) struct PictureBytes(Vec<u8>);
 
 /// Pictures as parts of a form.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it documents a body that is read part by part")]
-pub(in crate::http) struct PictureForm {
+pub(in crate::http::native) struct PictureForm {
     /// The pictures, a part each; a single one is a single input.
     #[schema(value_type = Vec<String>, format = Binary)]
     file: Vec<Vec<u8>>,
@@ -61,7 +61,7 @@ pub(in crate::http) struct PictureForm {
 /// One input or a list of them.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
-pub(in crate::http) enum OneOrMany {
+pub(in crate::http::native) enum OneOrMany {
     /// One.
     One(String),
     /// A list.

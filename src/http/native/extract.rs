@@ -11,9 +11,10 @@ use bytes::Bytes;
 use self::content::Content;
 use self::json::OneOrMany;
 pub(super) use self::json::{ClassifyRequest, PictureBytes, PictureForm};
-use super::problem::{Code, Problem};
-use super::question::{Given, Inputs, Parameters, Question, check_count};
-use super::server::Gateway;
+use super::question::{Inputs, Parameters, Question, check_count};
+use crate::http::ask::Given;
+use crate::http::problem::{Code, Problem};
+use crate::http::server::Gateway;
 use crate::value::Input;
 
 /// A question about texts, extracted from a request.

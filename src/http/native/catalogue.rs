@@ -5,9 +5,10 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::document::Refusals;
-use super::problem::Problem;
-use super::server::Gateway;
+use crate::http::ask::answering;
+use crate::http::document::Refusals;
+use crate::http::problem::{Code, Problem};
+use crate::http::server::Gateway;
 use crate::limits::TEXT_BYTES_MAX;
 use crate::model::{InputPreparation, Manifest};
 use crate::name::ModelName;
@@ -187,20 +188,11 @@ pub(super) async fn show_model(
     State(gateway): State<Gateway>,
     Path(name): Path<String>,
 ) -> Result<Json<ModelPage>, Problem> {
-    let name = name
-        .parse::<ModelName>()
-        .map_err(|error| Problem::new(super::problem::Code::ModelNotFound, error.to_string()))?;
+    let name =
+        name.parse::<ModelName>().map_err(|error| Problem::new(Code::ModelNotFound, error.to_string()))?;
     let model = gateway.registry.model(name.as_str())?;
     let versions = model.versions.iter().map(version).collect();
     Ok(Json(ModelPage { name: model.name.to_string(), versions }))
-}
-
-/// The version that answers when none is named.
-pub(super) fn answering(model: &ModelStatus<Pipeline>) -> Option<&Entry<Pipeline>> {
-    model.versions.iter().find_map(|version| match &version.state {
-        VersionState::Ready(entry) => Some(&**entry),
-        _ => None,
-    })
 }
 
 fn summary(model: &ModelStatus<Pipeline>) -> ModelSummary {

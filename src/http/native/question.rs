@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use super::problem::{Code, Problem};
-use super::refuse::did_you_mean;
+use crate::http::ask::Given;
+use crate::http::problem::{Code, Problem};
+use crate::http::refuse::did_you_mean;
 use crate::limits::REQUEST_INPUTS_MAX;
 use crate::name::{self, Version};
-use crate::value::Input;
 
 /// What a classify request asks.
 #[derive(Debug)]
@@ -16,9 +16,6 @@ pub(super) struct Question {
     /// What is to be classified.
     pub(super) inputs: Inputs,
 }
-
-/// One input that was read, or why it cannot be read.
-pub(super) type Given = Result<Input, Problem>;
 
 /// What is to be classified. A single input that fails is a problem response; one of a list fails in its place.
 #[derive(Debug)]

@@ -1,13 +1,12 @@
 //! The answer to a classify request, as it is written on the wire.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::{Code, Problem};
-use crate::pipeline::{Answer, Timing};
+use crate::http::problem::{Code, Problem};
+use crate::pipeline::Answer;
 use crate::value::{Prediction, Task};
 
 /// The answer to a classify request.
@@ -135,41 +134,30 @@ impl Usage {
     }
 }
 
-/// The `Server-Timing` of answers that were computed side by side: the longest of each phase, milliseconds.
-pub(super) fn server_timing<'a>(answers: impl Iterator<Item = &'a Answer>) -> String {
-    let longest = answers.fold(Timing::default(), |longest, answer| Timing {
-        prepare: longest.prepare.max(answer.timing.prepare),
-        queue: longest.queue.max(answer.timing.queue),
-        compute: longest.compute.max(answer.timing.compute),
-    });
-    let ms = |phase: Duration| phase.as_secs_f64() * 1000.0;
-    let Timing { prepare, queue, compute } = longest;
-    format!("prepare;dur={:.3}, queue;dur={:.3}, compute;dur={:.3}", ms(prepare), ms(queue), ms(compute))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Outcome;
+    use crate::pipeline::{Outcome, Timing};
 
-    fn answer(units: usize, compute_ms: u64) -> Answer {
+    fn answer(units: usize) -> Answer {
         let prediction = |label: &str, score| Prediction { label: label.into(), score };
         Answer {
             outcome: Outcome {
+                scores: vec![0.25, 0.75],
                 predictions: vec![prediction("b", 0.75), prediction("a", 0.25)],
                 positions: Vec::new(),
             },
             units,
             truncated: false,
-            timing: Timing { compute: Duration::from_millis(compute_ms), ..Timing::default() },
+            timing: Timing::default(),
         }
     }
 
     #[test]
     fn results_are_short_unless_there_is_more_to_say() {
-        let plain = serde_json::to_string(&InputResult::from(answer(3, 1))).unwrap();
+        let plain = serde_json::to_string(&InputResult::from(answer(3))).unwrap();
         assert_eq!(plain, r#"{"predictions":[{"label":"b","score":0.75},{"label":"a","score":0.25}]}"#);
-        let mut cut = answer(3, 1);
+        let mut cut = answer(3);
         cut.truncated = true;
         cut.outcome.positions = vec![vec![Prediction { label: "a".into(), score: 0.5 }]];
         let cut = serde_json::to_value(InputResult::from(cut)).unwrap();
@@ -181,10 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn usage_sums_and_timing_takes_the_longest() {
-        let answers = [answer(3, 4), answer(5, 2)];
+    fn usage_sums() {
+        let answers = [answer(3), answer(5)];
         let usage = Usage::of(Task::TextClassification, answers.iter());
         assert_eq!(usage, Usage { inputs: 2, tokens: Some(8), pixels: None });
-        assert_eq!(server_timing(answers.iter()), "prepare;dur=0.000, queue;dur=0.000, compute;dur=4.000");
     }
 }

@@ -1,0 +1,153 @@
+//! Asking a model, whatever the protocol: which version answers, and its answers in the order of the inputs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use tower::ServiceExt as _;
+
+use super::problem::{Code, Problem};
+use super::refuse::listed;
+use super::server::Gateway;
+use crate::name::{ModelName, Version};
+use crate::pipeline::{Answer, Pipeline, Request};
+use crate::registry::{Entry, ModelStatus, State as VersionState};
+use crate::value::{Input, Task};
+
+/// How much of an answer is wanted, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Labels wanted; all when `None`.
+    pub(super) top_k: Option<usize>,
+    /// When the caller stops waiting.
+    pub(super) deadline: Instant,
+}
+
+/// One input that was read, or why it cannot be read.
+pub(super) type Given = Result<Input, Problem>;
+
+/// The version of this model that answers: the one wanted, or the latest ready.
+pub(super) fn named(
+    gateway: &Gateway,
+    model: &str,
+    version: Option<Version>,
+) -> Result<Arc<Entry<Pipeline>>, Problem> {
+    let name = model.parse::<ModelName>();
+    let name = name.map_err(|error| Problem::new(Code::ModelNotFound, error.to_string()))?;
+    Ok(gateway.registry.resolve(name.as_str(), version)?)
+}
+
+/// The version that answers for a task when no model is named: of the configured model, or of the only one.
+pub(super) fn of_task(
+    gateway: &Gateway,
+    task: Task,
+    version: Option<Version>,
+) -> Result<Arc<Entry<Pipeline>>, Problem> {
+    let name = match gateway.config.default_models.get(&task) {
+        Some(name) => name.clone(),
+        None => only_model(task, candidates(gateway, task))?,
+    };
+    doing(gateway, gateway.registry.resolve(name.as_str(), version)?, task)
+}
+
+/// The same version, unless it does another task.
+pub(super) fn doing(
+    gateway: &Gateway,
+    entry: Arc<Entry<Pipeline>>,
+    task: Task,
+) -> Result<Arc<Entry<Pipeline>>, Problem> {
+    let does = entry.handle.manifest().task;
+    if does == task {
+        return Ok(entry);
+    }
+    let others = candidates(gateway, task);
+    let others = listed(others.iter(), "none");
+    let detail = format!("model {} does {does}; models for {task}: {others}", entry.model);
+    Err(Problem::new(Code::WrongTask, detail))
+}
+
+/// The answer to one input.
+pub(super) async fn one(entry: &Entry<Pipeline>, given: Given, asked: Asked) -> Result<Answer, Problem> {
+    let request = Request { input: given?, top_k: asked.top_k, deadline: Some(asked.deadline) };
+    entry.handle.clone().oneshot(request).await.map_err(Problem::from)
+}
+
+/// The answers to several inputs, computed side by side, each with its own problem.
+///
+/// # Errors
+/// Nothing was answered and the server was why, each time the same way.
+pub(super) async fn all(
+    entry: &Entry<Pipeline>,
+    given: Vec<Given>,
+    asked: Asked,
+) -> Result<Vec<Result<Answer, Problem>>, Problem> {
+    let answers = join_all(given.into_iter().map(|given| one(entry, given, asked))).await;
+    whole_refusal(&answers)?;
+    Ok(answers)
+}
+
+/// The version that answers when none is named.
+pub(super) fn answering(model: &ModelStatus<Pipeline>) -> Option<&Entry<Pipeline>> {
+    model.versions.iter().find_map(|version| match &version.state {
+        VersionState::Ready(entry) => Some(&**entry),
+        _ => None,
+    })
+}
+
+/// The problem of the whole request, when nothing was answered and the server was why, each time the same way.
+fn whole_refusal(answers: &[Result<Answer, Problem>]) -> Result<(), Problem> {
+    let Some(Err(first)) = answers.first() else { return Ok(()) };
+    let same =
+        |answer: &Result<Answer, Problem>| answer.as_ref().is_err_and(|problem| problem.code == first.code);
+    if first.code.is_about_the_server() && answers.iter().all(same) { Err(first.clone()) } else { Ok(()) }
+}
+
+/// The models of a task that have a version that answers.
+fn candidates(gateway: &Gateway, task: Task) -> Vec<ModelName> {
+    let does = |state: &VersionState<Pipeline>| matches!(state, VersionState::Ready(entry) if entry.handle.manifest().task == task);
+    let models = gateway.registry.models().into_iter();
+    let fits = models.filter(|model| model.versions.iter().any(|version| does(&version.state)));
+    fits.map(|model| model.name).collect()
+}
+
+fn only_model(task: Task, candidates: Vec<ModelName>) -> Result<ModelName, Problem> {
+    match <[ModelName; 1]>::try_from(candidates) {
+        Ok([only]) => Ok(only),
+        Err(none) if none.is_empty() => Err(Problem::new(
+            Code::ModelNotReady,
+            format!("no model for {task} is ready; /v1/models says why"),
+        )),
+        Err(several) => {
+            let names = listed(several.iter(), "none");
+            let detail = format!("several models do {task}: name one as \"model\"; models: {names}");
+            Err(Problem::new(Code::ModelRequired, detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_fails_as_a_whole_only_for_one_reason_of_the_server() {
+        let problem = |code| Err(Problem::new(code, "because"));
+        let full = whole_refusal(&[problem(Code::QueueFull), problem(Code::QueueFull)]).unwrap_err();
+        assert_eq!(full.code, Code::QueueFull);
+        whole_refusal(&[problem(Code::QueueFull), problem(Code::DeadlineExceeded)]).unwrap();
+        whole_refusal(&[problem(Code::EmptyText), problem(Code::EmptyText)]).unwrap();
+        whole_refusal(&[problem(Code::QueueFull), problem(Code::EmptyText)]).unwrap();
+    }
+
+    #[test]
+    fn without_a_name_the_only_model_answers() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<ModelName>>();
+        let task = Task::TextClassification;
+        assert_eq!(only_model(task, names(&["sentiment"])).unwrap().as_str(), "sentiment");
+        let several = only_model(task, names(&["intents", "sentiment"])).unwrap_err();
+        assert_eq!(several.code, Code::ModelRequired);
+        assert!(several.detail.ends_with("models: intents, sentiment"), "{}", several.detail);
+        assert_eq!(only_model(task, Vec::new()).unwrap_err().code, Code::ModelNotReady);
+    }
+}

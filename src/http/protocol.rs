@@ -1,0 +1,27 @@
+//! What a protocol is to the door: its routes, which paths are its own, and how it writes a problem.
+
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::problem::Problem;
+use super::server::Gateway;
+
+/// A protocol: a folder of translations between what its clients say and what pipelines take.
+#[derive(Clone, Copy)]
+pub(super) struct Protocol {
+    /// Its routes, with their documentation.
+    pub(super) routes: fn() -> OpenApiRouter<Gateway>,
+    /// Whether a path is its own, there or not: what goes wrong at it is written in its way.
+    pub(super) owns: fn(&str) -> bool,
+    /// Writes a problem with its status and body; headers that answers have in every protocol are added to it.
+    pub(super) write: fn(&Problem, &Refused<'_>) -> Response,
+}
+
+/// The request that a problem answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused<'a> {
+    /// Its id.
+    pub(super) request_id: &'a str,
+    /// Its path.
+    pub(super) path: &'a str,
+}

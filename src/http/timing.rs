@@ -1,0 +1,48 @@
+//! The `Server-Timing` header: where the time of a request went, in any protocol.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::pipeline::{Answer, Timing};
+
+/// The header for answers that were computed side by side.
+pub(super) fn header<'a>(answers: impl Iterator<Item = &'a Answer>) -> HeaderMap {
+    let value = HeaderValue::try_from(server_timing(answers));
+    value.into_iter().map(|value| (HeaderName::from_static("server-timing"), value)).collect()
+}
+
+/// The longest of each phase, milliseconds.
+fn server_timing<'a>(answers: impl Iterator<Item = &'a Answer>) -> String {
+    let longest = answers.fold(Timing::default(), |longest, answer| Timing {
+        prepare: longest.prepare.max(answer.timing.prepare),
+        queue: longest.queue.max(answer.timing.queue),
+        compute: longest.compute.max(answer.timing.compute),
+    });
+    let ms = |phase: Duration| phase.as_secs_f64() * 1000.0;
+    let Timing { prepare, queue, compute } = longest;
+    format!("prepare;dur={:.3}, queue;dur={:.3}, compute;dur={:.3}", ms(prepare), ms(queue), ms(compute))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Outcome;
+
+    #[test]
+    fn each_phase_is_the_longest_of_it() {
+        let answer = |prepare, compute| Answer {
+            outcome: Outcome { scores: Vec::new(), predictions: Vec::new(), positions: Vec::new() },
+            units: 1,
+            truncated: false,
+            timing: Timing {
+                prepare: Duration::from_millis(prepare),
+                compute: Duration::from_millis(compute),
+                ..Timing::default()
+            },
+        };
+        let answers = [answer(3, 4), answer(5, 2)];
+        let expected = "prepare;dur=5.000, queue;dur=0.000, compute;dur=4.000";
+        assert_eq!(header(answers.iter())["server-timing"], expected);
+    }
+}
