@@ -2,13 +2,17 @@
 //! architecture on every device.
 
 mod candle;
+mod capacity;
 mod conv;
+mod cost;
 mod device;
 mod lstm;
 mod plan;
 
 pub use candle::CandleEngine;
+pub use capacity::Capacity;
 pub use conv::{ConvEngine, ConvPlan, ConvPlanError};
+pub use cost::Cost;
 pub use device::{DeviceChoice, DeviceError, quiet_pools};
 pub use lstm::{LstmEngine, LstmLayout, LstmPlan, LstmPlanError};
-pub use plan::{Plan, PlanError, PlannedEngine};
+pub use plan::{EngineChoice, Plan, PlanError, PlannedEngine};

@@ -71,6 +71,8 @@ pub const PICTURE_PIXELS_MAX: u64 = 40_000_000;
 pub const PICTURE_DECODE_BYTES_MAX: u64 = 160_000_000;
 /// Pixels a side of what a network sees.
 pub const NETWORK_SIDE_MAX: u32 = 1024;
+/// Pixels of what a network sees.
+pub const PICTURE_NETWORK_PIXELS_MAX: usize = (NETWORK_SIDE_MAX * NETWORK_SIDE_MAX) as usize;
 
 // --- Models -----------------------------------------------------------------------------------
 
@@ -133,8 +135,28 @@ pub const REFUSAL_BYTES_MAX: usize = 4 * KIB;
 pub const QUEUE_ROWS_DEFAULT: usize = 1024;
 /// Rows waiting for one model version at most.
 pub const QUEUE_ROWS_MAX: usize = 65_536;
-/// Rows an engine holds at once, by default.
+/// Tokens waiting for one model version, by default: 1 Mi, 4 MiB, the full queue of rows with 1,024 tokens each.
+pub const QUEUE_TOKENS_DEFAULT: usize = MIB;
+/// Tokens waiting for one model version at most: 1 Gi, 4 GiB.
+pub const QUEUE_TOKENS_MAX: usize = 1024 * MIB;
+/// Pixels waiting for one model version, by default: 16 Mi, 192 MiB of RGB, a full request of 256 × 256 pictures.
+pub const QUEUE_PIXELS_DEFAULT: usize = 16 * MIB;
+/// Pixels waiting for one model version at most: 1 Gi, 12 GiB of RGB.
+pub const QUEUE_PIXELS_MAX: usize = 1024 * MIB;
+/// Pixels that an engine takes into one step: 4 Mi, four of the largest pictures or 83 of 224 × 224.
+pub const STEP_PIXELS_MAX: usize = 4 * MIB;
+/// Tokens that an engine which reads whole texts takes into one step: 16 of the longest texts.
+pub const STEP_TOKENS_MAX: usize = 16 * TEXT_TOKENS_MAX;
+/// Rows an engine holds at once when neither the operator nor a measurement says.
 pub const ENGINE_ROWS_DEFAULT: usize = 32;
+/// Rows that a measurement may choose on a CPU: a step of more keeps a short text waiting for little.
+pub const ENGINE_ROWS_AUTO_CPU_MAX: usize = 64;
+/// Rows that a measurement may choose on another device, whose steps cost much at the start and little a row.
+pub const ENGINE_ROWS_AUTO_DEVICE_MAX: usize = 256;
+/// Milliseconds that measuring an engine on our kernels may take: a model is loaded in some ten.
+pub const COST_KERNELS_MS_MAX: u64 = 6;
+/// Milliseconds that measuring a candle engine may take: a device alone takes longer to open.
+pub const COST_CANDLE_MS_MAX: u64 = 200;
 /// Rows an engine may hold at once.
 pub const ENGINE_ROWS_MAX: usize = 4096;
 /// Bytes of a folded embedding table: 128 MiB is 20,000 tokens × 1,024 gates, and half as many again.
@@ -183,29 +205,15 @@ pub const REPORT_MISTAKES_MAX: usize = 24;
 /// Bytes of a picture that is kept whole as a golden sample; a larger one is kept small.
 pub const GOLDEN_PICTURE_BYTES_MAX: usize = 16 * KIB;
 
-// --- Measuring --------------------------------------------------------------------------------
-
-/// Connections of `sconce bench http`, by default.
-pub const BENCH_CONNECTIONS_DEFAULT: u64 = 64;
-/// Requests a second that it may be told to send: more than one thread can.
-pub const BENCH_RATE_MAX: f64 = 1e6;
-/// Rates of one sweep.
-pub const BENCH_RATES_MAX: usize = 256;
-/// Seconds of one measurement.
-pub const BENCH_SECONDS_MAX: f64 = 3600.0;
-/// Bytes of a file of request bodies or rows.
-pub const BENCH_BODIES_BYTES_MAX: u64 = 1024 * MIB as u64;
-/// Rows that are measured with.
-pub const BENCH_ROWS_MAX: usize = 1_000_000;
-/// Rows made up at least: 256 of 64 tokens are 16,384 rows of a folded table.
-pub const BENCH_ROWS_MADE_UP: usize = 256;
-/// Tokens of a row made up for a measurement, by default.
-pub const BENCH_TOKENS_DEFAULT: usize = 64;
-
 const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX < BODY_BYTES_DEFAULT);
 const _: () = assert!(QUEUE_ROWS_DEFAULT <= QUEUE_ROWS_MAX);
 const _: () = assert!(ENGINE_ROWS_DEFAULT <= ENGINE_ROWS_MAX);
+const _: () = assert!(TEXT_TOKENS_MAX <= QUEUE_TOKENS_DEFAULT && QUEUE_TOKENS_DEFAULT <= QUEUE_TOKENS_MAX);
+const _: () =
+    assert!(PICTURE_NETWORK_PIXELS_MAX <= QUEUE_PIXELS_DEFAULT && QUEUE_PIXELS_DEFAULT <= QUEUE_PIXELS_MAX);
+const _: () =
+    assert!(ENGINE_ROWS_AUTO_CPU_MAX <= ENGINE_ROWS_MAX && ENGINE_ROWS_AUTO_DEVICE_MAX <= ENGINE_ROWS_MAX);
 const _: () = assert!(REQUEST_INPUTS_MAX <= QUEUE_ROWS_DEFAULT);
 const _: () = assert!(DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
 const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);

@@ -13,6 +13,16 @@ use crate::limits::LSTM_TABLE_BYTES_DEFAULT;
 use crate::nn::{Architecture, Mismatch, Network, Weights};
 use crate::value::{Features, Logits};
 
+/// What the operator asked for: `auto` or `candle`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// Our kernels where they run, candle elsewhere.
+    #[default]
+    Auto,
+    /// Candle everywhere.
+    Candle,
+}
+
 /// A network laid out for one device. Cloning is cheap: clones and the engines they make share its weights.
 #[derive(Clone, Debug)]
 pub enum Plan {
@@ -61,10 +71,22 @@ impl Plan {
                 Ok(Self::Conv(Arc::new(ConvPlan::new(config, weights)?)))
             }
             Architecture::LstmClassifier(_) | Architecture::ConvClassifier(_) => {
-                let moved = on_device(weights, device)?;
-                Ok(Self::Candle(Network::new(architecture, &moved)?, device.clone()))
+                Self::candle(architecture, weights, device)
             }
         }
+    }
+
+    /// The same through candle on any device, kernels or not.
+    ///
+    /// # Errors
+    /// The weights are not those of the architecture, or the device refuses them.
+    pub fn candle(
+        architecture: &Architecture,
+        weights: &Weights,
+        device: &Device,
+    ) -> Result<Self, PlanError> {
+        let moved = on_device(weights, device)?;
+        Ok(Self::Candle(Network::new(architecture, &moved)?, device.clone()))
     }
 
     /// An engine for `capacity` rows.

@@ -21,7 +21,7 @@ use super::lanes::{self, Kernel, Lanes};
 /// Vectors of one panel.
 pub(super) const VECTORS: usize = 4;
 /// Rows of the tallest tile that any level has registers for.
-const TILE_ROWS_MAX: usize = 6;
+pub(super) const TILE_ROWS_MAX: usize = 6;
 /// Rows whose inputs stay in the first-level cache while all panels pass: 48 of 128 f32 are 24 KiB.
 const BLOCK_ROWS: usize = 48;
 

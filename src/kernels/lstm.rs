@@ -24,6 +24,8 @@ use input::{Inputs, column_scalar, columns, gate_row};
 
 pub(super) mod input;
 
+/// Rows of the highest tile: a step of fewer reads the weights for less.
+pub const TILE_ROWS: usize = super::gemm::TILE_ROWS_MAX;
 /// Rows whose gates are computed in step.
 const TOGETHER: usize = 3;
 

@@ -151,7 +151,7 @@ impl ConvPlan {
     }
 
     /// Pictures that pass together.
-    pub(super) fn group(&self) -> usize {
+    pub(in crate::engine) fn group(&self) -> usize {
         self.group
     }
 
