@@ -20,7 +20,7 @@ mod tests;
 mod toy;
 
 pub use engine::{Engine, RowError};
-pub use error::Error;
+pub use error::{Error, ROWS};
 pub use future::ResponseFuture;
 pub use layer::{BatchLayer, Config};
 pub use message::{Done, Job};

@@ -29,8 +29,7 @@ pub mod model;
 // Floor 5: one model version as a service.
 pub mod pipeline;
 
-// Floor 6: the doors, and measuring.
-pub mod bench;
+// Floor 6: the doors.
 pub mod http;
 pub mod train;
 

@@ -210,7 +210,7 @@ mod tests {
             },
             pipeline: pipeline::Config {
                 device: DeviceChoice::Cpu,
-                engine_rows: 1,
+                engine_rows: Some(1),
                 queue_rows_max: 8,
                 ..pipeline::Config::default()
             },

@@ -4,15 +4,24 @@ use std::time::Duration;
 
 use super::RowError;
 
+/// The unit of [`Error::Full`] when it is the number of rows that is at its bound.
+pub const ROWS: &str = "rows";
+
 /// Why a row has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The queue is at its bound; nothing was enqueued.
-    #[error("the queue is full: {queued} rows are waiting; try again in {retry_after:?}")]
+    /// The queue is at a bound; nothing was enqueued.
+    #[error(
+        "the queue is full: {waiting} {unit} are waiting, at most {max} may; try again in {retry_after:?}"
+    )]
     Full {
-        /// Rows waiting now.
-        queued: usize,
-        /// When room is likely, from the rate of the last answers; at least a millisecond.
+        /// What the bound counts: [`ROWS`], or [`super::Config::work_unit`].
+        unit: &'static str,
+        /// How many of them wait now.
+        waiting: usize,
+        /// How many may.
+        max: usize,
+        /// When what waits is worked off, at the rate of the last answers; at least a millisecond.
         retry_after: Duration,
     },
     /// The deadline passed before the row was computed.

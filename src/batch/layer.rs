@@ -9,6 +9,14 @@ pub struct Config {
     pub name: String,
     /// Rows that may wait; one more is refused with [`super::Error::Full`]. At least 1.
     pub queue_rows_max: usize,
+    /// Work of the rows that may wait, in `work_unit`; a row that goes beyond is refused with
+    /// [`super::Error::Full`], unless it is the only one.
+    pub queue_work_max: usize,
+    /// Work of the rows that a worker takes into its engine at once; a row of more is taken alone. A bound for engines
+    /// that finish every row in one step, whose steps get longer with every row's work.
+    pub step_work_max: Option<usize>,
+    /// What [`super::Job::work`] counts, in the plural: `tokens`.
+    pub work_unit: &'static str,
     /// Worker threads, each with an engine of its own; at least 1.
     pub workers: usize,
 }

@@ -12,6 +12,8 @@ use crate::telemetry::metrics::{BatchMeter, RowOutcome};
 pub struct Job<R> {
     /// What the engine admits.
     pub row: R,
+    /// What computing it costs, in the layer's unit: tokens of a text, pixels of a picture.
+    pub work: usize,
     /// When its caller stops waiting; a row that is not computed by then is dropped unanswered by the engine.
     pub deadline: Option<Instant>,
 }
@@ -34,6 +36,7 @@ pub(super) type Reply<A> = Result<Done<A>, Error>;
 #[derive(Debug)]
 pub(super) struct Message<R, A> {
     pub(super) row: R,
+    pub(super) work: usize,
     pub(super) ticket: Ticket<A>,
 }
 

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Error;
 use super::message::Message;
 use super::rate::Rate;
-use crate::telemetry::metrics::{BatchMeter, RowOutcome};
+use super::{Config, Error, ROWS};
+use crate::limits::QUEUE_ROWS_MAX;
+use crate::telemetry::metrics::{BatchMeter, DispatchReason, RowOutcome};
 
 /// The queue. Workers sleep on it only when it is empty and they hold nothing.
 #[derive(Debug)]
@@ -18,15 +19,37 @@ pub(super) struct Queue<R, A> {
     changed: Condvar,
     /// Whoever waits for the workers to end sleeps on it: on the other, it would take a row's wake-up from a worker.
     ended: Condvar,
-    rows_max: usize,
+    bounds: Bounds,
     /// Callers that went away since the queue was last looked through for their rows.
     gone: Arc<AtomicUsize>,
     pub(super) meter: BatchMeter,
 }
 
+/// What may wait, and what is taken at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    rows_max: usize,
+    work_max: usize,
+    step_work_max: usize,
+    work_unit: &'static str,
+}
+
+impl Bounds {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            rows_max: config.queue_rows_max.clamp(1, QUEUE_ROWS_MAX),
+            work_max: config.queue_work_max.max(1),
+            step_work_max: config.step_work_max.unwrap_or(usize::MAX),
+            work_unit: config.work_unit,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct State<R, A> {
     waiting: VecDeque<Message<R, A>>,
+    /// The work of what waits.
+    work: usize,
     /// Workers asleep, or woken and not yet on their feet.
     idle: usize,
     /// Workers that have not ended.
@@ -59,15 +82,15 @@ fn share(waiting: usize, idle_others: usize, room: usize, held: usize) -> usize 
 }
 
 impl<R, A> Queue<R, A> {
-    /// An open queue for `rows_max` rows, served by `workers` that are about to start.
-    pub(super) fn new(rows_max: usize, workers: usize, meter: BatchMeter) -> Self {
-        let state =
-            State { waiting: VecDeque::new(), idle: 0, alive: workers, open: true, rate: Rate::default() };
+    /// An open queue within these bounds, served by `workers` that are about to start.
+    pub(super) fn new(bounds: Bounds, workers: usize, meter: BatchMeter) -> Self {
+        let (waiting, rate) = (VecDeque::new(), Rate::default());
+        let state = State { waiting, work: 0, idle: 0, alive: workers, open: true, rate };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
             ended: Condvar::new(),
-            rows_max,
+            bounds,
             gone: Arc::new(AtomicUsize::new(0)),
             meter,
         }
@@ -93,8 +116,9 @@ impl<R, A> Queue<R, A> {
     /// # Errors
     /// [`Error::Full`] or [`Error::Closed`].
     pub(super) fn push(&self, message: Message<R, A>) -> Result<(), Error> {
-        let mut state = self.lock();
-        if state.open && state.waiting.len() >= self.rows_max && self.gone.swap(0, Ordering::Relaxed) > 0 {
+        let (mut state, work) = (self.lock(), message.work);
+        if state.open && state.full(&self.bounds, work).is_some() && self.gone.swap(0, Ordering::Relaxed) > 0
+        {
             // Rows of callers that have gone are not worth refusing a new one for. Their number bounds how often
             // the queue is looked through.
             let dropped = state.drop_in_vain(Instant::now());
@@ -105,14 +129,14 @@ impl<R, A> Queue<R, A> {
         if !state.open {
             return Err(Error::Closed);
         }
-        let queued = state.waiting.len();
-        if queued >= self.rows_max {
-            let retry_after = state.rate.retry_after(queued, state.alive);
-            return Err(Error::Full { queued, retry_after });
+        if let Some((unit, waiting, max)) = state.full(&self.bounds, work) {
+            let retry_after = state.rate.retry_after(state.work, state.alive);
+            return Err(Error::Full { unit, waiting, max, retry_after });
         }
         state.waiting.push_back(message);
+        state.work = state.work.saturating_add(work);
         drop(state);
-        self.meter.enqueued(1);
+        self.meter.enqueued(work);
         self.changed.notify_one();
         Ok(())
     }
@@ -132,13 +156,22 @@ impl<R, A> Queue<R, A> {
             }
             let now = Instant::now();
             let rows_max = share(state.waiting.len(), state.idle, room, held);
-            let (taken, dropped) = state.pop(rows_max, now);
+            let Popped { taken, dropped, over_budget } = state.pop(rows_max, self.bounds.step_work_max, now);
+            let reason = match (state.waiting.is_empty(), over_budget) {
+                (true, _) => DispatchReason::Drained,
+                (false, true) => DispatchReason::Budget,
+                (false, false) if taken.len() == room => DispatchReason::Full,
+                (false, false) => DispatchReason::Shared,
+            };
             let more = !state.waiting.is_empty() && state.idle > 0;
             drop(state);
             if more {
                 self.changed.notify_one();
             }
-            self.meter.dequeued(taken.len());
+            if !taken.is_empty() {
+                self.meter.dispatched(taken.len(), reason);
+                self.meter.dequeued(taken.len(), work_of(&taken));
+            }
             for message in &taken {
                 self.meter.waited(now.saturating_duration_since(message.ticket.enqueued));
             }
@@ -156,9 +189,9 @@ impl<R, A> Queue<R, A> {
         state.idle.saturating_sub(state.waiting.len())
     }
 
-    /// A worker was busy for `took`, and so many rows left it.
-    pub(super) fn record(&self, rows: usize, took: Duration) {
-        self.lock().rate.record(rows, took);
+    /// A worker was busy for `took`, and rows of so much work left it.
+    pub(super) fn record(&self, work: usize, took: Duration) {
+        self.lock().rate.record(work, took);
     }
 
     /// No row comes in any more; what waits is still served.
@@ -173,13 +206,14 @@ impl<R, A> Queue<R, A> {
         state.alive = state.alive.saturating_sub(1);
         let stranded = if state.alive == 0 {
             state.open = false;
+            state.work = 0;
             std::mem::take(&mut state.waiting)
         } else {
             VecDeque::new()
         };
         drop(state);
         self.ended.notify_all();
-        self.meter.dequeued(stranded.len());
+        self.meter.dequeued(stranded.len(), work_of(&stranded));
         for message in stranded {
             message.ticket.answer(Err(Error::Closed), &self.meter);
         }
@@ -196,28 +230,61 @@ impl<R, A> Queue<R, A> {
     /// Answers rows that left the queue in vain, outside its lock.
     fn give_up(&self, dropped: Vec<(Message<R, A>, RowOutcome)>) {
         let now = Instant::now();
-        self.meter.dequeued(dropped.len());
+        self.meter.dequeued(dropped.len(), work_of(dropped.iter().map(|(message, _)| message)));
         for (message, reason) in dropped {
             message.ticket.give_up(reason, now, &self.meter);
         }
     }
 }
 
-/// Rows to compute, and rows that nobody waits for any more, each with the reason.
-type Popped<R, A> = (Vec<Message<R, A>>, Vec<(Message<R, A>, RowOutcome)>);
+fn work_of<'a, R: 'a, A: 'a>(messages: impl IntoIterator<Item = &'a Message<R, A>>) -> usize {
+    messages.into_iter().map(|message| message.work).fold(0, usize::saturating_add)
+}
+
+/// What came off the front of the queue.
+struct Popped<R, A> {
+    /// Rows to compute.
+    taken: Vec<Message<R, A>>,
+    /// Rows that nobody waits for any more, each with the reason.
+    dropped: Vec<(Message<R, A>, RowOutcome)>,
+    /// Whether the next row was left because of its work.
+    over_budget: bool,
+}
 
 impl<R, A> State<R, A> {
-    /// The first `rows_max` rows that somebody waits for, and those before them that nobody does.
-    fn pop(&mut self, rows_max: usize, now: Instant) -> Popped<R, A> {
-        let (mut taken, mut dropped) = (Vec::new(), Vec::new());
-        while taken.len() < rows_max {
+    /// Whether a row of this work goes beyond a bound: which, what waits, and the bound. An empty queue has room for any
+    /// row, or a long one would never be answered.
+    fn full(&self, bounds: &Bounds, work: usize) -> Option<(&'static str, usize, usize)> {
+        if self.waiting.len() >= bounds.rows_max {
+            return Some((ROWS, self.waiting.len(), bounds.rows_max));
+        }
+        let beyond = self.work.saturating_add(work) > bounds.work_max;
+        (beyond && !self.waiting.is_empty()).then_some((bounds.work_unit, self.work, bounds.work_max))
+    }
+
+    /// The first rows that somebody waits for, `rows_max` of them with `work_max` together (a row of more comes alone),
+    /// and those before them that nobody waits for.
+    fn pop(&mut self, rows_max: usize, work_max: usize, now: Instant) -> Popped<R, A> {
+        let mut popped = Popped { taken: Vec::new(), dropped: Vec::new(), over_budget: false };
+        let mut room = work_max;
+        while popped.taken.len() < rows_max {
             let Some(message) = self.waiting.pop_front() else { break };
-            match message.ticket.in_vain(now) {
-                None => taken.push(message),
-                Some(reason) => dropped.push((message, reason)),
+            let in_vain = message.ticket.in_vain(now);
+            if in_vain.is_none() && message.work > room && !popped.taken.is_empty() {
+                self.waiting.push_front(message);
+                popped.over_budget = true;
+                break;
+            }
+            self.work = self.work.saturating_sub(message.work);
+            match in_vain {
+                None => {
+                    room = room.saturating_sub(message.work);
+                    popped.taken.push(message);
+                }
+                Some(reason) => popped.dropped.push((message, reason)),
             }
         }
-        (taken, dropped)
+        popped
     }
 
     /// Every row that nobody waits for any more.
@@ -230,28 +297,10 @@ impl<R, A> State<R, A> {
             }
         }
         self.waiting = kept;
+        self.work = work_of(&self.waiting);
         dropped
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn idle_workers_share_a_burst_and_busy_ones_leave_it_to_them() {
-        // (waiting, idle others, room, held) → rows taken
-        let cases = [
-            ((10, 0, 32, 0), 10),
-            ((10, 3, 32, 0), 3),
-            ((1, 3, 32, 0), 1),
-            ((100, 1, 32, 0), 32),
-            ((10, 0, 4, 28), 4),
-            ((10, 2, 4, 28), 0),
-            ((0, 2, 4, 28), 0),
-        ];
-        for ((waiting, idle_others, room, held), expected) in cases {
-            assert_eq!(share(waiting, idle_others, room, held), expected);
-        }
-    }
-}
+mod tests;

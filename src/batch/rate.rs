@@ -1,4 +1,4 @@
-//! How fast rows leave, measured while workers are busy: what a refused caller is told to wait.
+//! How fast work gets done, measured while workers are busy: what a refused caller is told to wait.
 
 use std::time::Duration;
 
@@ -9,27 +9,27 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Work this old counts half.
 const HALF_LIFE_SECONDS: f64 = 2.0;
 
-/// Rows answered and the seconds that workers were busy with them, both fading. Idle time does not count: after a
-/// quiet hour the rate is still that of a busy server.
+/// Work of the rows answered (tokens, pixels: a long text counts for what it takes) and the seconds that workers were
+/// busy with them, both fading. Idle time does not count: after a quiet hour the rate is still that of a busy server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rate {
-    rows: f64,
+    work: f64,
     busy_seconds: f64,
 }
 
 impl Rate {
-    /// One worker was busy for `took` and `rows` left.
-    pub(super) fn record(&mut self, rows: usize, took: Duration) {
+    /// One worker was busy for `took` and rows of this work left.
+    pub(super) fn record(&mut self, work: usize, took: Duration) {
         let seconds = took.as_secs_f64();
         let fade = (-seconds / HALF_LIFE_SECONDS).exp2();
-        self.rows = self.rows.mul_add(fade, rows as f64);
+        self.work = self.work.mul_add(fade, work as f64);
         self.busy_seconds = self.busy_seconds.mul_add(fade, seconds);
     }
 
-    /// When `workers` will have worked off what waits: callers that come back at the first free place are mostly
+    /// When `workers` will have worked off the work that waits: callers that come back at the first free place are mostly
     /// refused again.
     pub(super) fn retry_after(&self, waiting: usize, workers: usize) -> Duration {
-        let seconds = waiting as f64 * self.busy_seconds / (self.rows * workers.max(1) as f64);
+        let seconds = waiting as f64 * self.busy_seconds / (self.work * workers.max(1) as f64);
         Duration::try_from_secs_f64(seconds).unwrap_or(UNKNOWN).clamp(RETRY_MIN, RETRY_MAX)
     }
 }
@@ -42,7 +42,7 @@ mod tests {
     fn waiting_is_what_the_queue_takes_at_the_rate_of_the_last_answers() {
         let mut rate = Rate::default();
         assert_eq!(rate.retry_after(10, 2), UNKNOWN);
-        // Ten steps of ten rows in 100 ms: 100 rows a second a worker.
+        // Ten times 10 tokens in 100 ms: 100 tokens a second a worker.
         (0..10).for_each(|_| rate.record(10, Duration::from_millis(100)));
         let wait = rate.retry_after(400, 2).as_secs_f64();
         assert!((wait - 2.0).abs() < 0.1, "{wait}");
@@ -50,6 +50,20 @@ mod tests {
         (0..20).for_each(|_| rate.record(10, Duration::from_secs(1)));
         let wait = rate.retry_after(40, 2).as_secs_f64();
         assert!((wait - 2.0).abs() < 0.3, "{wait}");
+    }
+
+    #[test]
+    fn long_rows_wait_longer_than_short_ones() {
+        // 1,000 tokens a second, whatever the lengths: nine rows of 10 tokens, then one of 910.
+        let mut rate = Rate::default();
+        for _ in 0..50 {
+            (0..9).for_each(|_| rate.record(10, Duration::from_millis(10)));
+            rate.record(910, Duration::from_millis(910));
+        }
+        // Twenty long rows, and twenty short ones: an estimate by rows would say 2 s for each.
+        let long = rate.retry_after(20 * 910, 1).as_secs_f64();
+        let short = rate.retry_after(20 * 10, 1).as_secs_f64();
+        assert!((long - 18.2).abs() < 0.1 && (short - 0.2).abs() < 0.01, "{long} {short}");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 
 use super::future::{ResponseFuture, Waiting};
 use super::message::{Message, Ticket};
-use super::queue::Queue;
+use super::queue::{Bounds, Queue};
 use super::worker::{self, StepClocks};
 use super::{Config, Done, Engine, Error, Job};
-use crate::limits::{QUEUE_ROWS_MAX, WORKERS_MAX};
+use crate::limits::WORKERS_MAX;
 use crate::telemetry::metrics::{BatchMeter, RowOutcome};
 
 /// The service: rows in, answers out, batched in between. Clones share queue and workers; when the last clone is
@@ -31,8 +31,7 @@ impl<E: Engine> Batch<E> {
     /// Starts the workers.
     pub(super) fn start(config: &Config, make_engine: impl Fn() -> E + Send + Sync + 'static) -> Self {
         let workers = config.workers.clamp(1, WORKERS_MAX);
-        let rows_max = config.queue_rows_max.clamp(1, QUEUE_ROWS_MAX);
-        let queue = Arc::new(Queue::new(rows_max, workers, BatchMeter::new(&config.name)));
+        let queue = Arc::new(Queue::new(Bounds::new(config), workers, BatchMeter::new(&config.name)));
         let clocks = Arc::new(StepClocks::new(workers));
         worker::spawn(&config.name, make_engine, &queue, &clocks);
         Self { owner: Arc::new(Owner { queue, clocks }) }
@@ -91,7 +90,7 @@ impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
     }
 
     /// Enqueues at once. Dropping the future drops the row.
-    fn call(&mut self, Job { row, deadline }: Job<E::Row>) -> Self::Future {
+    fn call(&mut self, Job { row, work, deadline }: Job<E::Row>) -> Self::Future {
         let queue = &self.owner.queue;
         let enqueued = Instant::now();
         if deadline.is_some_and(|deadline| deadline <= enqueued) {
@@ -100,7 +99,8 @@ impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
         }
         let (sender, reply) = oneshot::channel();
         let ticket = Ticket { enqueued, deadline, reply: sender };
-        match queue.push(Message { row, ticket }) {
+        let work = work.max(1);
+        match queue.push(Message { row, work, ticket }) {
             Ok(()) => {
                 let gone = Arc::clone(queue.gone());
                 ResponseFuture::waiting(Waiting { reply, enqueued, deadline, gone, alarm: None })

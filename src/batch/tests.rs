@@ -1,6 +1,7 @@
 //! The promises of the batching layer, on toy engines.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -14,12 +15,24 @@ use super::{Batch, BatchLayer, Config, Error, Job, ResponseFuture};
 /// Nothing here takes long; what does hangs, and the test says so.
 const HANGING: Duration = Duration::from_mins(1);
 
+/// One worker, rows alone bounded.
+pub(super) fn config(name: &str, queue_rows_max: usize) -> Config {
+    Config {
+        name: name.into(),
+        queue_rows_max,
+        queue_work_max: usize::MAX,
+        step_work_max: None,
+        work_unit: "tokens",
+        workers: 1,
+    }
+}
+
 fn batch(
     workers: usize,
     queue_rows_max: usize,
     make: impl Fn() -> Countdown + Send + Sync + 'static,
 ) -> Batch<Countdown> {
-    BatchLayer::new(Config { name: "toy".into(), queue_rows_max, workers }).layer(make)
+    BatchLayer::new(Config { workers, ..config("toy", queue_rows_max) }).layer(make)
 }
 
 /// One worker on a stage.
@@ -30,7 +43,7 @@ fn staged(capacity: usize, queue_rows_max: usize) -> (Batch<Countdown>, Stage, R
 }
 
 fn send(batch: &Batch<Countdown>, row: Row) -> ResponseFuture<u64> {
-    batch.clone().call(Job { row, deadline: None })
+    batch.clone().call(Job { row, work: 1, deadline: None })
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -124,6 +137,38 @@ fn a_lone_row_is_lent_the_idle_cores_until_another_row_needs_them() {
     assert_eq!(lent().last(), Some(&0), "a worker with nothing to do borrows nothing");
 }
 
+/// Notes the threads that it is called on.
+#[derive(Default)]
+struct Woken(std::sync::Mutex<Vec<std::thread::ThreadId>>, std::sync::Condvar);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().push(std::thread::current().id());
+        self.1.notify_all();
+    }
+}
+
+#[test]
+fn a_row_crosses_to_a_worker_and_back_and_meets_no_other_thread() {
+    let (batch, stage, events) = staged(4, 8);
+    let mut future = std::pin::pin!(send(&batch, row(0)));
+    let woken = Arc::new(Woken::default());
+    let waker = std::task::Waker::from(Arc::clone(&woken));
+    let mut context = std::task::Context::from_waker(&waker);
+    heard(&events);
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    stage.gate.allow(1);
+    let threads = woken.1.wait_while(woken.0.lock().unwrap(), |threads| threads.is_empty()).unwrap().clone();
+    // Whoever computed it wakes its caller: there is no dispatcher and no collector between them.
+    let worker = stage.stepped.lock().unwrap().clone();
+    assert_eq!((threads.len(), &threads), (1, &worker), "one wake, from the one thread that stepped");
+    assert_ne!(threads[0], std::thread::current().id());
+    // It is there at the first look, on the caller's own thread.
+    assert!(
+        matches!(future.as_mut().poll(&mut context), std::task::Poll::Ready(Ok(done)) if done.answer == answer(0))
+    );
+}
+
 #[test]
 fn a_full_queue_is_an_answer_that_says_when_to_come_back() {
     let (batch, stage, events) = staged(1, 2);
@@ -132,7 +177,7 @@ fn a_full_queue_is_an_answer_that_says_when_to_come_back() {
     let waiting = [send(&batch, row(1)), send(&batch, row(2))];
     assert_eq!(batch.queued(), 2);
     let refused = outcome(send(&batch, row(3))).unwrap_err();
-    let Error::Full { queued: 2, retry_after } = refused else { panic!("{refused}") };
+    let Error::Full { unit: "rows", waiting: 2, max: 2, retry_after } = refused else { panic!("{refused}") };
     assert!((Duration::from_millis(1)..=Duration::from_secs(30)).contains(&retry_after));
     stage.gate.allow(3);
     assert_eq!(outcome(held), Ok(answer(0)));
@@ -173,10 +218,10 @@ fn a_row_whose_caller_went_away_leaves_its_engine_at_the_next_step() {
 fn a_deadline_holds_in_the_queue_and_in_the_engine() {
     let (batch, stage, events) = staged(1, 4);
     let soon = || Some(Instant::now() + Duration::from_millis(250));
-    let computing = batch.clone().call(Job { row: Row { steps: 1000, ..row(0) }, deadline: soon() });
+    let computing = batch.clone().call(Job { row: Row { steps: 1000, ..row(0) }, work: 1, deadline: soon() });
     heard(&events);
-    let queued = batch.clone().call(Job { row: row(1), deadline: soon() });
-    let past = batch.clone().call(Job { row: row(2), deadline: Some(Instant::now()) });
+    let queued = batch.clone().call(Job { row: row(1), work: 1, deadline: soon() });
+    let past = batch.clone().call(Job { row: row(2), work: 1, deadline: Some(Instant::now()) });
     let patient = send(&batch, row(3));
     // The engine is held back all the while: the answers come from the clock alone.
     for future in [past, queued, computing] {

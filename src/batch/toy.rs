@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
 
 use super::{Engine, RowError};
 
@@ -70,13 +71,15 @@ pub(super) struct Stage {
     pub(super) gate: Arc<Gate>,
     /// What each call of `lend` said, of whichever engine.
     pub(super) lent: Arc<Mutex<Vec<usize>>>,
+    /// The thread of each step, of whichever engine.
+    pub(super) stepped: Arc<Mutex<Vec<ThreadId>>>,
     events: SyncSender<Event>,
 }
 
 impl Stage {
     pub(super) fn new() -> (Self, Receiver<Event>) {
         let (events, heard) = sync_channel(10_000);
-        (Self { gate: Arc::default(), lent: Arc::default(), events }, heard)
+        (Self { gate: Arc::default(), lent: Arc::default(), stepped: Arc::default(), events }, heard)
     }
 
     pub(super) fn engine(&self, capacity: usize) -> Countdown {
@@ -134,6 +137,7 @@ impl Engine for Countdown {
         assert!(!held.is_empty(), "a step of an empty engine");
         self.tell(Event::Step(held));
         if let Some(stage) = &self.stage {
+            stage.stepped.lock().unwrap().push(thread::current().id());
             stage.gate.pass();
         }
         for (slot, place) in self.slots.iter_mut().enumerate() {

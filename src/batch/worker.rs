@@ -129,6 +129,7 @@ impl<E: Engine> Seat<E> {
 /// A row in an engine: kept until its answer is out, to be tried alone after a panic.
 struct Held<E: Engine> {
     row: E::Row,
+    work: usize,
     ticket: Ticket<E::Answer>,
     admitted: Instant,
 }
@@ -195,13 +196,13 @@ impl<E: Engine> Worker<E> {
         Ok(())
     }
 
-    fn admit(&mut self, Message { row, ticket }: Message<E::Row, E::Answer>) -> Result<(), Broken> {
+    fn admit(&mut self, Message { row, work, ticket }: Message<E::Row, E::Answer>) -> Result<(), Broken> {
         let Some(slot) = self.slots.iter().position(Option::is_none) else {
             // A worker takes no more rows than it has room for, and recovering only makes room.
             ticket.answer(Err(Error::Closed), &self.seat.queue.meter);
             return Ok(());
         };
-        let held = Held::<E> { row, ticket, admitted: Instant::now() };
+        let held = Held::<E> { row, work, ticket, admitted: Instant::now() };
         let admitted = self.seat.guarded(|| self.engine.admit(slot, held.row.clone()));
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(held);
@@ -235,7 +236,9 @@ impl<E: Engine> Worker<E> {
         self.unreported += took;
         self.seat.queue.meter.step(rows, took);
         if !self.finished.is_empty() {
-            self.seat.queue.record(self.finished.len(), std::mem::take(&mut self.unreported));
+            let work = self.finished.iter().filter_map(|(slot, _)| self.slots.get(*slot)?.as_ref());
+            let work = work.map(|held| held.work).sum();
+            self.seat.queue.record(work, std::mem::take(&mut self.unreported));
         }
         let mut finished = std::mem::take(&mut self.finished);
         finished.drain(..).for_each(|(slot, result)| self.answer(slot, result));

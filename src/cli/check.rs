@@ -70,7 +70,7 @@ fn findings(directory: &Path) -> Result<Manifest, Vec<String>> {
     let manifest = model.manifest.clone();
     // A device of the machine that serves is not of interest here: what is on disk is.
     let config =
-        pipeline::Config { device: DeviceChoice::Cpu, engine_rows: 1, ..pipeline::Config::default() };
+        pipeline::Config { device: DeviceChoice::Cpu, engine_rows: Some(1), ..pipeline::Config::default() };
     Pipeline::start(&Place::of(directory).name, model, &config).map_err(|error| vec![error.to_string()])?;
     Ok(manifest)
 }

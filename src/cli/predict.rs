@@ -68,6 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = pipeline::Config {
         device: arguments.device,
         workers: workers(&arguments.inputs),
+        engine_rows: Some(limits::ENGINE_ROWS_DEFAULT),
         ..pipeline::Config::default()
     };
     let pipeline = Pipeline::start(&place.name, loaded, &config).map_err(Failure::data)?;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Reader;
 use super::{Key, Value};
-use crate::engine::DeviceChoice;
+use crate::engine::{DeviceChoice, EngineChoice};
 use crate::limits;
 use crate::name::{ModelName, Version};
 use crate::registry::{Policies, Policy};
@@ -76,6 +77,11 @@ pub struct Log {
     /// What is written, as in `RUST_LOG`.
     pub filter: String,
 }
+
+/// A queue has room for the longest text that any model reads.
+const QUEUE_TOKENS: RangeInclusive<usize> = limits::TEXT_TOKENS_MAX..=limits::QUEUE_TOKENS_MAX;
+/// A queue has room for the largest picture that any network sees.
+const QUEUE_PIXELS: RangeInclusive<usize> = limits::PICTURE_NETWORK_PIXELS_MAX..=limits::QUEUE_PIXELS_MAX;
 
 /// The table whose members are named by models.
 const MODEL: &str = "model";
@@ -146,8 +152,11 @@ fn inference(reader: &mut Reader) -> pipeline::Config {
     pipeline::Config {
         device: device(reader, &key("device")),
         workers: workers(reader, &key("workers")),
-        engine_rows: reader.integer(&key("engine_rows"), &(1..=limits::ENGINE_ROWS_MAX)),
+        engine: engine(reader, &key("engine")),
+        engine_rows: engine_rows(reader, &key("engine_rows")),
         queue_rows_max: reader.integer(&key("queue_rows_max"), &(1..=limits::QUEUE_ROWS_MAX)),
+        queue_tokens_max: reader.integer(&key("queue_tokens_max"), &QUEUE_TOKENS),
+        queue_pixels_max: reader.integer(&key("queue_pixels_max"), &QUEUE_PIXELS),
         verify_one_in: verify_one_in(reader, &key("verify_invariance")),
     }
 }
@@ -164,6 +173,20 @@ fn verify_one_in(reader: &mut Reader, key: &Key) -> Option<NonZeroU32> {
 fn device(reader: &mut Reader, key: &Key) -> DeviceChoice {
     let parse = |text: &str| DeviceChoice::try_from(text.to_owned()).ok();
     reader.text(key, "\"auto\", \"cpu\" or \"cuda:N\" such as \"cuda:0\"", parse).unwrap_or_default()
+}
+
+fn engine(reader: &mut Reader, key: &Key) -> EngineChoice {
+    let parse = |text: &str| match text {
+        "auto" => Some(EngineChoice::Auto),
+        "candle" => Some(EngineChoice::Candle),
+        _ => None,
+    };
+    reader.text(key, "\"auto\" or \"candle\"", parse).unwrap_or_default()
+}
+
+/// Rows of an engine; 0 means as many as a measurement says.
+fn engine_rows(reader: &mut Reader, key: &Key) -> Option<usize> {
+    Some(reader.integer(key, &(0..=limits::ENGINE_ROWS_MAX))).filter(|rows| *rows > 0)
 }
 
 /// Worker threads; 0 means one a core.
@@ -200,7 +223,16 @@ fn by_model(reader: &mut Reader, default: &pipeline::Config) -> (Vec<(ModelName,
             own.workers = workers(reader, &key("workers"));
         }
         if reader.has(&key("engine_rows")) {
-            own.engine_rows = reader.integer(&key("engine_rows"), &(1..=limits::ENGINE_ROWS_MAX));
+            own.engine_rows = engine_rows(reader, &key("engine_rows"));
+        }
+        if reader.has(&key("engine")) {
+            own.engine = engine(reader, &key("engine"));
+        }
+        if reader.has(&key("queue_tokens_max")) {
+            own.queue_tokens_max = reader.integer(&key("queue_tokens_max"), &QUEUE_TOKENS);
+        }
+        if reader.has(&key("queue_pixels_max")) {
+            own.queue_pixels_max = reader.integer(&key("queue_pixels_max"), &QUEUE_PIXELS);
         }
         if reader.has(&key("verify_invariance")) {
             own.verify_one_in = verify_one_in(reader, &key("verify_invariance"));

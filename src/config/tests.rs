@@ -1,6 +1,7 @@
 //! What is merged, what wins, and what is said of mistakes.
 
 use super::*;
+use crate::engine::EngineChoice;
 use crate::limits;
 use crate::name::Version;
 use crate::registry::Policy;
@@ -60,8 +61,11 @@ fn the_compiled_in_file_says_what_the_limits_say() {
     assert_eq!(http.deadline_max, Duration::from_millis(limits::DEADLINE_MS_MAX));
     assert_eq!(http.drain_timeout, Duration::from_secs(limits::DRAIN_SECONDS_DEFAULT));
     assert!(http.default_models.is_empty());
-    assert_eq!(settings.pipelines.default.engine_rows, limits::ENGINE_ROWS_DEFAULT);
-    assert_eq!(settings.pipelines.default.queue_rows_max, limits::QUEUE_ROWS_DEFAULT);
+    let own = &settings.pipelines.default;
+    assert_eq!((own.engine, own.engine_rows), (EngineChoice::Auto, None), "0 means measured");
+    assert_eq!(own.queue_rows_max, limits::QUEUE_ROWS_DEFAULT);
+    assert_eq!(own.queue_tokens_max, limits::QUEUE_TOKENS_DEFAULT);
+    assert_eq!(own.queue_pixels_max, limits::QUEUE_PIXELS_DEFAULT);
     assert!(settings.pipelines.default.workers >= 1, "0 means one a core");
     assert_eq!(settings.models.directory, PathBuf::from("models"));
     assert_eq!(settings.models.poll, Some(Duration::from_secs(limits::POLL_SECONDS_DEFAULT)));
@@ -117,7 +121,7 @@ fn commented() -> Vec<(Key, String)> {
 
 #[test]
 fn the_commented_keys_work_when_they_are_uncommented() {
-    assert_eq!(commented().len(), 7);
+    assert_eq!(commented().len(), 11);
     let text: String = DEFAULTS
         .lines()
         .filter_map(|line| line.strip_prefix("# "))
@@ -152,13 +156,15 @@ fn later_sources_win_and_are_remembered() {
 
 #[test]
 fn a_model_has_what_all_have_unless_it_says_otherwise() {
-    let file =
-        "[inference]\nworkers = 3\n[model.sign-digits]\nengine_rows = 7\nversions = [1, 3]\n[model.x]\n";
+    let file = "[inference]\nworkers = 3\nqueue_tokens_max = 20000\n[model.sign-digits]\nengine_rows = 7\nengine = \"candle\"\n\
+        versions = [1, 3]\n[model.x]\nengine_rows = 0\n";
     let variables = [("SCONCE_MODEL__SENTIMENT__VERSIONS", "latest 2"), ("SCONCE_MODELS__VERSIONS", "5,6")];
     let settings = said(file, &variables, &[("model.\"a.b\".device", "cpu")]).read().settings;
     let own = settings.pipelines.of("sign-digits");
-    assert_eq!((own.workers, own.engine_rows), (3, 7));
-    assert_eq!(settings.pipelines.of("other").engine_rows, limits::ENGINE_ROWS_DEFAULT);
+    assert_eq!((own.workers, own.engine_rows), (3, Some(7)));
+    assert_eq!((own.engine, own.queue_tokens_max), (EngineChoice::Candle, 20_000));
+    assert_eq!(settings.pipelines.of("x").engine_rows, None);
+    assert_eq!(settings.pipelines.of("other").engine, EngineChoice::Auto);
     assert_eq!(settings.pipelines.of("a.b").device, crate::engine::DeviceChoice::Cpu);
     let versions = |numbers: &[&str]| {
         Policy::Versions(numbers.iter().map(|number| number.parse::<Version>().unwrap()).collect())
@@ -183,7 +189,7 @@ fn a_task_has_the_default_model_that_was_said() {
 #[expect(clippy::too_many_lines, reason = "a table, a mistake a row")]
 fn a_mistake_is_named() {
     type Pairs = &'static [(&'static str, &'static str)];
-    let cases: [(&str, Pairs, Pairs, &str); 20] = [
+    let cases: [(&str, Pairs, Pairs, &str); 23] = [
         (
             "[http]\nport = 70000\n",
             &[],
@@ -253,6 +259,24 @@ fn a_mistake_is_named() {
             &[],
             &[],
             "inference.queue_rows_max = 8 (s.toml:2): expected at least http.request_inputs_max, which is 256",
+        ),
+        (
+            "[inference]\nqueue_tokens_max = 16383\n",
+            &[],
+            &[],
+            "inference.queue_tokens_max = 16383 (s.toml:2): expected a whole number from 16384 to 1073741824",
+        ),
+        (
+            "[model.x]\nqueue_pixels_max = 5\n",
+            &[],
+            &[],
+            "model.x.queue_pixels_max = 5 (s.toml:2): expected a whole number from 1048576 to 1073741824",
+        ),
+        (
+            "[inference]\nengine = \"onnx\"\n",
+            &[],
+            &[],
+            "inference.engine = \"onnx\" (s.toml:2): expected \"auto\" or \"candle\"",
         ),
         (
             "",

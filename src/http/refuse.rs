@@ -87,9 +87,11 @@ impl From<PrepareError> for Problem {
 impl From<batch::Error> for Problem {
     fn from(error: batch::Error) -> Self {
         match error {
-            batch::Error::Full { queued, retry_after } => {
-                let detail =
-                    format!("the queue of this model is full: {queued} inputs are waiting; try again later");
+            batch::Error::Full { unit, waiting, max, retry_after } => {
+                let of = if unit == batch::ROWS { "inputs" } else { unit };
+                let detail = format!(
+                    "the queue of this model is full: {waiting} {of} are waiting and at most {max} may; try again later"
+                );
                 Self { retry_after: Some(retry_after), ..Self::new(Code::QueueFull, detail) }
             }
             batch::Error::Expired { waited } => {
@@ -138,8 +140,9 @@ mod tests {
     #[test]
     fn each_refusal_has_its_code() {
         let second = Duration::from_secs(1);
+        let full = |unit| batch::Error::Full { unit, waiting: 7, max: 8, retry_after: second };
         let cases = [
-            (batch::Error::Full { queued: 7, retry_after: second }, Code::QueueFull),
+            (full(batch::ROWS), Code::QueueFull),
             (batch::Error::Expired { waited: second }, Code::DeadlineExceeded),
             (batch::Error::Row(RowError { reason: "token 9 of 4".to_owned() }), Code::InputRefused),
             (batch::Error::Panicked, Code::Internal),
@@ -152,9 +155,11 @@ mod tests {
         assert_eq!(Problem::from(pipeline::Error::Panicked).code, Code::Internal);
         let tokenizer = PrepareError::Tokenizer("nothing left of it".to_owned());
         assert_eq!(Problem::from(tokenizer).code, Code::UnreadableText);
-        let full = Problem::from(batch::Error::Full { queued: 7, retry_after: second });
-        assert_eq!(full.retry_after, Some(second));
-        assert!(full.detail.contains("7 inputs are waiting"), "{}", full.detail);
+        for (unit, told) in [(batch::ROWS, "7 inputs are waiting"), ("tokens", "7 tokens are waiting")] {
+            let full = Problem::from(full(unit));
+            assert_eq!(full.retry_after, Some(second));
+            assert!(full.detail.contains(told) && full.detail.contains("at most 8 may"), "{}", full.detail);
+        }
     }
 
     #[test]

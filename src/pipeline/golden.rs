@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 
-use super::Preparer;
+use super::{Prepared, Preparer};
 use crate::batch::Engine as _;
 use crate::engine::CandleEngine;
 use crate::model::{GOLDEN_TOLERANCE, GoldenInput, GoldenSample, InputPreparation};
@@ -25,7 +25,7 @@ pub fn record_golden(
     let mut samples = Vec::with_capacity(inputs.len());
     for (place, input) in inputs.into_iter().enumerate() {
         let logits = prepared(&preparer, &input)
-            .and_then(|features| alone(&mut engine, features))
+            .and_then(|prepared| alone(&mut engine, prepared.features))
             .map_err(|problem| format!("golden sample {place}: {problem}"))?;
         if !logits.is_finite() {
             return Err(format!("golden sample {place}: the network's answer is not finite"));
@@ -48,14 +48,14 @@ pub fn verify_golden(
 ) -> Result<(), String> {
     let preparer = Preparer::new(preparation.clone(), tokenizer.cloned());
     let mut engine = CandleEngine::new(network.clone(), Device::Cpu, 1);
-    verify(&preparer, samples, |features| alone(&mut engine, features))
+    verify(&preparer, samples, |prepared| alone(&mut engine, prepared.features))
 }
 
 /// The same through any way to run a row: [`super::Pipeline`] gives its queue.
 pub(super) fn verify(
     preparer: &Preparer,
     samples: &[GoldenSample],
-    mut run: impl FnMut(Features) -> Result<Logits, String>,
+    mut run: impl FnMut(Prepared) -> Result<Logits, String>,
 ) -> Result<(), String> {
     for (place, sample) in samples.iter().enumerate() {
         prepared(preparer, &sample.input)
@@ -66,9 +66,8 @@ pub(super) fn verify(
     Ok(())
 }
 
-fn prepared(preparer: &Preparer, input: &GoldenInput) -> Result<Features, String> {
-    let done = preparer.prepare(&Input::from(input)).map_err(|error| error.to_string())?;
-    Ok(done.features)
+fn prepared(preparer: &Preparer, input: &GoldenInput) -> Result<Prepared, String> {
+    preparer.prepare(&Input::from(input)).map_err(|error| error.to_string())
 }
 
 fn alone(engine: &mut CandleEngine, features: Features) -> Result<Logits, String> {

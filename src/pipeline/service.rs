@@ -17,11 +17,11 @@ use tower::{Layer as _, Service as _};
 use super::verify::Verifier;
 use super::{Outcome, PrepareError, Prepared, Preparer, Presenter, golden};
 use crate::batch::{self, Batch, BatchLayer, Job};
-use crate::engine::{DeviceChoice, Plan, PlannedEngine};
+use crate::engine::{Capacity, DeviceChoice, EngineChoice, Plan, PlannedEngine};
 use crate::limits::{
-    ENGINE_ROWS_DEFAULT, ENGINE_ROWS_MAX, QUEUE_ROWS_DEFAULT, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX,
+    QUEUE_PIXELS_DEFAULT, QUEUE_ROWS_DEFAULT, QUEUE_TOKENS_DEFAULT, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX,
 };
-use crate::model::{Manifest, Model};
+use crate::model::{InputPreparation, Manifest, Model};
 use crate::nn::Architecture;
 use crate::nn::lstm::Pooling;
 use crate::value::Input;
@@ -33,10 +33,16 @@ pub struct Config {
     pub device: DeviceChoice,
     /// Worker threads.
     pub workers: usize,
-    /// Rows that an engine holds at once.
-    pub engine_rows: usize,
+    /// What computes.
+    pub engine: EngineChoice,
+    /// Rows that an engine holds at once; `None`: as many as a measurement at the start says.
+    pub engine_rows: Option<usize>,
     /// Rows that may wait.
     pub queue_rows_max: usize,
+    /// Tokens of the texts that may wait.
+    pub queue_tokens_max: usize,
+    /// Pixels, of the network's size, of the pictures that may wait.
+    pub queue_pixels_max: usize,
     /// One in so many answers is computed again, alone, and compared to the bit; `None`: none is.
     pub verify_one_in: Option<NonZeroU32>,
 }
@@ -47,8 +53,11 @@ impl Default for Config {
         Self {
             device: DeviceChoice::default(),
             workers: 1,
-            engine_rows: ENGINE_ROWS_DEFAULT,
+            engine: EngineChoice::default(),
+            engine_rows: None,
             queue_rows_max: QUEUE_ROWS_DEFAULT,
+            queue_tokens_max: QUEUE_TOKENS_DEFAULT,
+            queue_pixels_max: QUEUE_PIXELS_DEFAULT,
             verify_one_in: None,
         }
     }
@@ -121,6 +130,7 @@ pub struct Pipeline {
 struct Shared {
     manifest: Manifest,
     device: String,
+    capacity: Capacity,
     preparer: Preparer,
     presenter: Presenter,
     unpooled: bool,
@@ -145,27 +155,24 @@ impl Pipeline {
     /// The device cannot be had, the network cannot be built, or a golden sample differs.
     pub fn start(name: &str, model: Model, config: &Config) -> Result<Self, StartError> {
         let device = config.device.open().map_err(|error| StartError(error.to_string()))?;
-        let plan = Plan::new(&model.manifest.architecture, &model.weights, &device)
-            .map_err(|error| StartError(error.to_string()))?;
-        let rows = config.engine_rows.clamp(1, ENGINE_ROWS_MAX);
-        let layer = BatchLayer::new(batch::Config {
-            name: name.to_owned(),
-            queue_rows_max: config.queue_rows_max,
-            workers: config.workers,
-        });
+        let plan = plan(&model, config.engine, &device)?;
+        let capacity = plan.capacity(config.engine_rows);
+        log_capacity(name, capacity);
+        let layer = BatchLayer::new(batching(name, &model.manifest, &plan, config));
         let verifier = config.verify_one_in.map(|one_in| Verifier::start(name, one_in, plan.engine(1)));
         let verifier = verifier.transpose().map_err(|error| StartError(format!("no thread: {error}")))?;
-        let batch = layer.layer(move || plan.engine(rows));
+        let batch = layer.layer(move || plan.engine(capacity.rows));
         let Model { manifest, tokenizer, golden, .. } = model;
         let preparer = Preparer::new(manifest.input.clone(), tokenizer);
         // Through the queue, as every later row: this warms a worker as well.
-        golden::verify(&preparer, &golden, |row| {
-            let answer = wait(batch.clone().call(Job { row, deadline: None }));
+        golden::verify(&preparer, &golden, |Prepared { features: row, units: work, .. }| {
+            let answer = wait(batch.clone().call(Job { row, work, deadline: None }));
             answer.map(|done| done.answer).map_err(|error| error.to_string())
         })
         .map_err(StartError)?;
         let shared = Shared {
             device: device_name(&device),
+            capacity,
             presenter: Presenter::new(manifest.objective, &manifest.labels),
             unpooled: matches!(&manifest.architecture, Architecture::LstmClassifier(lstm) if lstm.pooling == Pooling::None),
             preparer,
@@ -188,6 +195,12 @@ impl Pipeline {
     #[must_use]
     pub fn device(&self) -> &str {
         &self.shared.device
+    }
+
+    /// Rows that each worker's engine holds at once, and the measured cost that they were chosen by.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        self.shared.capacity
     }
 
     /// Rows waiting now.
@@ -224,7 +237,8 @@ impl tower::Service<Request> for Pipeline {
             let prepare = begun.elapsed();
             let verifier = shared.verifier.as_ref().filter(|verifier| verifier.picks());
             let again = verifier.map(|verifier| (verifier, prepared.features.clone()));
-            let done = shared.batch.clone().call(Job { row: prepared.features, deadline }).await?;
+            let job = Job { row: prepared.features, work: prepared.units, deadline };
+            let done = shared.batch.clone().call(job).await?;
             if let Some((verifier, row)) = again {
                 verifier.check(row, done.answer.clone());
             }
@@ -283,7 +297,13 @@ impl Place {
         let place = Self { shared: Arc::clone(shared) };
         let before = shared.preparing.fetch_add(1, Ordering::Relaxed);
         if before >= shared.preparing_max {
-            return Err(batch::Error::Full { queued: before, retry_after: Duration::from_secs(1) });
+            let (unit, max) = (batch::ROWS, shared.preparing_max);
+            return Err(batch::Error::Full {
+                unit,
+                waiting: before,
+                max,
+                retry_after: Duration::from_secs(1),
+            });
         }
         Ok(place)
     }
@@ -298,6 +318,42 @@ impl Drop for Place {
 fn caught(prepare: impl FnOnce() -> Result<Prepared, PrepareError>) -> Result<Prepared, Error> {
     let prepared = catch_unwind(AssertUnwindSafe(prepare)).map_err(|_| Error::Panicked)?;
     prepared.map_err(Error::Input)
+}
+
+fn plan(model: &Model, engine: EngineChoice, device: &Device) -> Result<Plan, StartError> {
+    let (architecture, weights) = (&model.manifest.architecture, &model.weights);
+    let plan = match engine {
+        EngineChoice::Auto => Plan::new(architecture, weights, device),
+        EngineChoice::Candle => Plan::candle(architecture, weights, device),
+    };
+    plan.map_err(|error| StartError(error.to_string()))
+}
+
+/// The batching layer's bounds, in the unit of the model's inputs.
+fn batching(name: &str, manifest: &Manifest, plan: &Plan, config: &Config) -> batch::Config {
+    let (work_unit, queue_work_max) = match manifest.input {
+        InputPreparation::Text(_) => ("tokens", config.queue_tokens_max),
+        InputPreparation::Picture(_) => ("pixels", config.queue_pixels_max),
+    };
+    batch::Config {
+        name: name.to_owned(),
+        queue_rows_max: config.queue_rows_max,
+        queue_work_max,
+        step_work_max: plan.step_work_max(),
+        work_unit,
+        workers: config.workers,
+    }
+}
+
+fn log_capacity(model: &str, Capacity { rows, cost }: Capacity) {
+    if let Some(cost) = cost {
+        let (fixed, row) = (cost.fixed * 1e6, cost.row * 1e6);
+        tracing::info!(
+            model,
+            engine_rows = rows,
+            "a step takes {fixed:.1} µs and {row:.1} µs a row: a worker computes up to {rows} rows together"
+        );
+    }
 }
 
 fn device_name(device: &Device) -> String {

@@ -15,6 +15,9 @@ const REQUEST_SECONDS: &str = "sconce_request_seconds";
 const ROWS: &str = "sconce_rows_total";
 const QUEUE_ROWS: &str = "sconce_queue_rows";
 const QUEUE_SECONDS: &str = "sconce_queue_seconds";
+const QUEUE_WORK: &str = "sconce_queue_work";
+const BATCH_DISPATCHES: &str = "sconce_batch_dispatches_total";
+const BATCH_DISPATCH_ROWS: &str = "sconce_batch_dispatch_rows";
 const BATCH_ROWS: &str = "sconce_batch_rows";
 const STEP_SECONDS: &str = "sconce_step_seconds";
 const VERIFIED: &str = "sconce_verified_answers_total";
@@ -57,12 +60,13 @@ pub fn install_metrics() -> PrometheusHandle {
 
 #[expect(clippy::expect_used, reason = "fails on an empty list of buckets only, and ours are constants")]
 fn builder() -> PrometheusBuilder {
-    let buckets: [(&str, &[f64]); 5] = [
+    let buckets: [(&str, &[f64]); 6] = [
         (REQUEST_SECONDS, &SECONDS),
         (QUEUE_SECONDS, &SECONDS),
         (LOAD_SECONDS, &SECONDS),
         (STEP_SECONDS, &STEP_SECONDS_BUCKETS),
         (BATCH_ROWS, &BATCH_ROWS_BUCKETS),
+        (BATCH_DISPATCH_ROWS, &BATCH_ROWS_BUCKETS),
     ];
     buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
         builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds).expect("no list is empty")
@@ -79,6 +83,19 @@ fn describe() {
     describe_counter!(ROWS, Unit::Count, "Rows that left the batching layer, by model and outcome.");
     describe_gauge!(QUEUE_ROWS, Unit::Count, "Rows waiting, by model, all its versions together.");
     describe_histogram!(QUEUE_SECONDS, Unit::Seconds, "Seconds that a row waited for a worker, by model.");
+    describe_gauge!(QUEUE_WORK, Unit::Count, "Tokens or pixels of the rows waiting for a worker, by model.");
+    describe_counter!(
+        BATCH_DISPATCHES,
+        Unit::Count,
+        "Times that rows went from the queue into an engine, by model and by what ended the taking: drained (nothing \
+         waits any more), full (the engine has no more room), budget (a step's tokens or pixels), shared (idle workers \
+         have the rest)."
+    );
+    describe_histogram!(
+        BATCH_DISPATCH_ROWS,
+        Unit::Count,
+        "Rows that went from the queue into an engine at once, by model."
+    );
     describe_histogram!(BATCH_ROWS, Unit::Count, "Rows held in a step of an engine, by model.");
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "Seconds that a step of an engine took, by model.");
     describe_counter!(
@@ -123,11 +140,40 @@ impl RowOutcome {
     }
 }
 
+/// What ended a worker's taking of rows from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DispatchReason {
+    /// Nothing waits any more.
+    Drained,
+    /// The engine has no more room.
+    Full,
+    /// Another row would be more work than a step may have.
+    Budget,
+    /// The rest is left to idle workers.
+    Shared,
+}
+
+impl DispatchReason {
+    const ALL: [Self; 4] = [Self::Drained, Self::Full, Self::Budget, Self::Shared];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Drained => "drained",
+            Self::Full => "full",
+            Self::Budget => "budget",
+            Self::Shared => "shared",
+        }
+    }
+}
+
 /// The metrics of one batching layer, looked up once: a step may take some microseconds, and looking up is one of them.
 #[derive(Clone, Debug)]
 pub struct BatchMeter {
     rows: [Counter; RowOutcome::ALL.len()],
     queue_rows: Gauge,
+    queue_work: Gauge,
+    dispatches: [Counter; DispatchReason::ALL.len()],
+    dispatch_rows: Histogram,
     queue_seconds: Histogram,
     batch_rows: Histogram,
     step_seconds: Histogram,
@@ -142,6 +188,11 @@ impl BatchMeter {
             rows: RowOutcome::ALL
                 .map(|outcome| counter!(ROWS, "model" => model.to_owned(), "outcome" => outcome.as_str())),
             queue_rows: gauge!(QUEUE_ROWS, &label()),
+            queue_work: gauge!(QUEUE_WORK, &label()),
+            dispatches: DispatchReason::ALL.map(
+                |reason| counter!(BATCH_DISPATCHES, "model" => model.to_owned(), "reason" => reason.as_str()),
+            ),
+            dispatch_rows: histogram!(BATCH_DISPATCH_ROWS, &label()),
             queue_seconds: histogram!(QUEUE_SECONDS, &label()),
             batch_rows: histogram!(BATCH_ROWS, &label()),
             step_seconds: histogram!(STEP_SECONDS, &label()),
@@ -160,14 +211,24 @@ impl BatchMeter {
         self.queue_seconds.record(queued);
     }
 
-    /// So many rows were enqueued.
-    pub fn enqueued(&self, rows: usize) {
-        self.queue_rows.increment(rows as f64);
+    /// A row of so much work was enqueued.
+    pub fn enqueued(&self, work: usize) {
+        self.queue_rows.increment(1.0);
+        self.queue_work.increment(work as f64);
     }
 
-    /// So many rows left the queue, admitted or dropped.
-    pub fn dequeued(&self, rows: usize) {
+    /// So many rows left the queue, admitted or dropped, of so much work together.
+    pub fn dequeued(&self, rows: usize, work: usize) {
         self.queue_rows.decrement(rows as f64);
+        self.queue_work.decrement(work as f64);
+    }
+
+    /// So many rows, at least one, went into an engine at once.
+    pub fn dispatched(&self, rows: usize, reason: DispatchReason) {
+        if let Some(counter) = self.dispatches.get(reason as usize) {
+            counter.increment(1);
+        }
+        self.dispatch_rows.record(rows as f64);
     }
 
     /// An engine that holds `rows` advanced by a step.
@@ -233,8 +294,11 @@ mod tests {
         let handle = install_metrics();
         install_metrics();
         let meter = BatchMeter::new("metrics-test");
+        meter.enqueued(7);
+        meter.enqueued(5);
         meter.enqueued(3);
-        meter.dequeued(1);
+        meter.dequeued(1, 7);
+        meter.dispatched(3, DispatchReason::Budget);
         meter.row(RowOutcome::Panicked);
         meter.waited(Duration::from_millis(2));
         meter.step(5, Duration::from_micros(7));
@@ -245,6 +309,11 @@ mod tests {
         for expected in [
             "# HELP sconce_rows_total Rows that left",
             "sconce_queue_rows{model=\"metrics-test\"} 2",
+            "sconce_queue_work{model=\"metrics-test\"} 8",
+            "sconce_batch_dispatches_total{model=\"metrics-test\",reason=\"budget\"} 1",
+            "sconce_batch_dispatches_total{model=\"metrics-test\",reason=\"full\"} 0",
+            "sconce_batch_dispatch_rows_bucket{model=\"metrics-test\",le=\"2\"} 0",
+            "sconce_batch_dispatch_rows_bucket{model=\"metrics-test\",le=\"4\"} 1",
             "sconce_rows_total{model=\"metrics-test\",outcome=\"panicked\"} 1",
             "sconce_rows_total{model=\"metrics-test\",outcome=\"answered\"} 0",
             "sconce_queue_seconds_bucket{model=\"metrics-test\",le=\"0.0025\"} 1",

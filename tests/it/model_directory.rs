@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use crate::support::{models, pictures};
 
 fn started(directory: &Path) -> Pipeline {
-    let config = Config { device: DeviceChoice::Cpu, workers: 2, engine_rows: 4, ..Config::default() };
+    let config = Config { device: DeviceChoice::Cpu, workers: 2, engine_rows: Some(4), ..Config::default() };
     Pipeline::start("tiny", load(directory).unwrap(), &config).unwrap()
 }
 

@@ -39,7 +39,7 @@ fn assert_refused(cases: &[(Spoil, &str)]) {
 /// Loads and starts the version, as the server does.
 fn start(version: &Path) -> Result<(), Vec<String>> {
     let model = load(version).map_err(|error| error.findings)?;
-    let config = Config { device: DeviceChoice::Cpu, engine_rows: 4, ..Config::default() };
+    let config = Config { device: DeviceChoice::Cpu, engine_rows: Some(4), ..Config::default() };
     Pipeline::start("tiny", model, &config).map_err(|error| vec![error.to_string()])?;
     Ok(())
 }

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 10] = [
     &["engine"],
     &["model"],
     &["pipeline"],
-    &["bench", "http", "train"],
+    &["http", "train"],
     &["config"],
     &["app"],
     &["cli"],

@@ -49,7 +49,8 @@ fn model() -> Model {
 }
 
 fn started(model: Model) -> Result<Pipeline, StartError> {
-    let config = Config { device: DeviceChoice::Cpu, engine_rows: 2, queue_rows_max: 1, ..Config::default() };
+    let config =
+        Config { device: DeviceChoice::Cpu, engine_rows: Some(2), queue_rows_max: 1, ..Config::default() };
     Pipeline::start("tiny", model, &config)
 }
 
@@ -85,7 +86,10 @@ async fn long_inputs_wait_for_a_permit_in_bounded_number_and_short_ones_do_not()
     let waker = Waker::noop();
     assert!(first.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
     let error = pipeline.clone().oneshot(long.clone()).await.unwrap_err();
-    assert!(matches!(error, Error::Batch(batch::Error::Full { queued: 1, .. })), "{error}");
+    assert!(
+        matches!(error, Error::Batch(batch::Error::Full { unit: batch::ROWS, waiting: 1, .. })),
+        "{error}"
+    );
     pipeline.clone().oneshot(request("good")).await.unwrap();
     drop(first);
     let late = Request { deadline: Some(Instant::now()), ..long.clone() };
@@ -98,4 +102,49 @@ async fn long_inputs_wait_for_a_permit_in_bounded_number_and_short_ones_do_not()
 #[test]
 fn a_panic_in_preparation_is_its_rows_alone() {
     assert_eq!(caught(|| panic!("hostile input")), Err(Error::Panicked));
+}
+
+#[test]
+fn candle_computes_where_it_is_chosen() {
+    let kernels = plan(&model(), EngineChoice::Auto, &Device::Cpu).unwrap();
+    let candle = plan(&model(), EngineChoice::Candle, &Device::Cpu).unwrap();
+    assert!(matches!((kernels, candle), (Plan::Lstm(_), Plan::Candle(..))));
+}
+
+#[tokio::test]
+async fn candle_answers_the_same_where_it_is_chosen() {
+    let kernels = started(model()).unwrap().oneshot(request("good bad film")).await.unwrap();
+    let config = Config { device: DeviceChoice::Cpu, engine: EngineChoice::Candle, ..Config::default() };
+    let candle = Pipeline::start("tiny", model(), &config).unwrap();
+    let candle = candle.oneshot(request("good bad film")).await.unwrap();
+    let scores = |answer: &Answer| -> Vec<f32> {
+        answer.outcome.predictions.iter().map(|prediction| prediction.score).collect()
+    };
+    for (found, expected) in scores(&candle).iter().zip(scores(&kernels)) {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+}
+
+/// A text that is short is prepared where its request is, computed by a worker, and there its caller is woken: two
+/// boundaries between threads. There is no runtime here, so nothing else could have been handed anything.
+#[test]
+fn a_short_text_crosses_to_a_worker_and_back() {
+    struct Woken(Thread, std::sync::Mutex<Vec<Option<String>>>);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().unwrap().push(thread::current().name().map(str::to_owned));
+            self.0.unpark();
+        }
+    }
+    let mut pipeline = started(model()).unwrap();
+    let woken = Arc::new(Woken(thread::current(), std::sync::Mutex::default()));
+    let waker = Waker::from(Arc::clone(&woken));
+    // A worker may be done before its caller first looks: until one was not, there was no wake.
+    while woken.1.lock().unwrap().is_empty() {
+        let mut answer = pipeline.call(request("good bad film"));
+        while answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            thread::park();
+        }
+    }
+    assert_eq!(*woken.1.lock().unwrap(), [Some("0 tiny".to_owned())]);
 }

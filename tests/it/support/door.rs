@@ -143,7 +143,7 @@ impl Served {
         let gateway = gateway(config);
         let pipeline = sconce::pipeline::Config {
             device: sconce::engine::DeviceChoice::Cpu,
-            engine_rows: queue_rows_max.min(8),
+            engine_rows: Some(queue_rows_max.min(8)),
             queue_rows_max,
             ..sconce::pipeline::Config::default()
         };
