@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. 0: well, 1: it failed, 2: wrong usage, 64: wrong
 //! configuration or data.
 
+mod bench;
 mod check;
 mod config;
 mod evaluate;
@@ -57,6 +58,7 @@ enum Verb {
     Import(import::Arguments),
     Predict(predict::Arguments),
     Check(check::Arguments),
+    Bench(bench::Arguments),
     Config(config::Arguments),
     Openapi(openapi::Arguments),
     Version(version::Arguments),
@@ -98,6 +100,7 @@ fn act(verb: Verb) -> Result<(), Failure> {
         Verb::Import(arguments) => import::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Openapi(arguments) => openapi::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),

@@ -29,7 +29,8 @@ pub mod model;
 // Floor 5: one model version as a service.
 pub mod pipeline;
 
-// Floor 6: the doors.
+// Floor 6: the doors, and measuring.
+pub mod bench;
 pub mod http;
 pub mod train;
 

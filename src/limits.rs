@@ -205,6 +205,25 @@ pub const REPORT_MISTAKES_MAX: usize = 24;
 /// Bytes of a picture that is kept whole as a golden sample; a larger one is kept small.
 pub const GOLDEN_PICTURE_BYTES_MAX: usize = 16 * KIB;
 
+// --- Measuring --------------------------------------------------------------------------------
+
+/// Connections of `sconce bench http`, by default.
+pub const BENCH_CONNECTIONS_DEFAULT: u64 = 64;
+/// Requests a second that it may be told to send: more than one thread can.
+pub const BENCH_RATE_MAX: f64 = 1e6;
+/// Rates of one sweep.
+pub const BENCH_RATES_MAX: usize = 256;
+/// Seconds of one measurement.
+pub const BENCH_SECONDS_MAX: f64 = 3600.0;
+/// Bytes of a file of request bodies or rows.
+pub const BENCH_BODIES_BYTES_MAX: u64 = 1024 * MIB as u64;
+/// Rows that are measured with.
+pub const BENCH_ROWS_MAX: usize = 1_000_000;
+/// Rows made up at least: 256 of 64 tokens are 16,384 rows of a folded table.
+pub const BENCH_ROWS_MADE_UP: usize = 256;
+/// Tokens of a row made up for a measurement, by default.
+pub const BENCH_TOKENS_DEFAULT: usize = 64;
+
 const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX < BODY_BYTES_DEFAULT);
 const _: () = assert!(QUEUE_ROWS_DEFAULT <= QUEUE_ROWS_MAX);

@@ -8,6 +8,8 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "one binary: nothing here is reached from outside")]
 
+mod bench_engine;
+mod bench_http;
 mod cli_config;
 mod cli_help;
 mod cli_models;

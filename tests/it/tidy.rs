@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 10] = [
     &["engine"],
     &["model"],
     &["pipeline"],
-    &["http", "train"],
+    &["bench", "http", "train"],
     &["config"],
     &["app"],
     &["cli"],
