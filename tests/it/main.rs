@@ -19,6 +19,7 @@ mod http_document;
 mod http_door;
 mod http_listen;
 mod http_refuse;
+mod invariance;
 mod model_directory;
 mod model_refused;
 mod parity;
