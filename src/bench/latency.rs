@@ -41,7 +41,11 @@ pub struct Quantiles {
 impl Latencies {
     /// No times yet.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "the bounds are constants that the histogram takes")]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "the bounds are constants that the histogram takes"
+    )]
     pub fn new() -> Self {
         let counts = Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("1 ns to an hour, 3 digits");
         Self { counts, shortest: Duration::MAX, longest: Duration::ZERO, sum: Duration::ZERO }

@@ -75,9 +75,9 @@ pub fn measure_parts(
     let (mut units, mut first) = (0, Latencies::new());
     for (input, number) in inputs.iter().zip(1..) {
         let begun = Instant::now();
-        let prepared = preparer.prepare(input);
+        let found = preparer.prepare(input);
         first.record(begun.elapsed());
-        units += prepared.map_err(|reason| PartsError::Unprepared { input: number, reason })?.units;
+        units += found.map_err(|reason| PartsError::Unprepared { input: number, reason })?.units;
     }
     let bytes: usize = inputs.iter().map(bytes).sum();
     let count = inputs.len() as f64;

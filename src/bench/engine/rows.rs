@@ -110,8 +110,8 @@ pub fn read(
                 continue;
             }
         };
-        let prepared = preparer.prepare(&input).map_err(|reason| RowsError::Unprepared { line, reason })?;
-        rows.add(architecture, prepared.features, line)?;
+        let found = preparer.prepare(&input).map_err(|reason| RowsError::Unprepared { line, reason })?;
+        rows.add(architecture, found.features, line)?;
         rows.inputs.push(input);
     }
     if rows.features.is_empty() { Err(RowsError::Empty) } else { Ok(rows) }

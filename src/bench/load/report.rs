@@ -94,8 +94,8 @@ pub struct Generator {
     pub late_ms_p99: f64,
     /// By how much at most.
     pub late_ms_max: f64,
-    /// Whether latencies are the generator's rather than the server's: it was late by more than a millisecond with one
-    /// request in a hundred, or computed for more than 90 % of the time.
+    /// Whether its own delays are in the latencies: it was late by more than a millisecond with one request in a
+    /// hundred, or computed for more than 90 % of the time.
     pub fell_behind: bool,
 }
 
@@ -167,7 +167,7 @@ impl fmt::Display for Report {
         match self.offered_rate {
             None => writeln!(f, "{}  {}", self.url, loop_of("closed"))?,
             Some(rate) => {
-                writeln!(f, "{}  {}, seed {}, offered {rate:.1}/s", self.url, loop_of("open"), self.seed)?
+                writeln!(f, "{}  {}, seed {}, offered {rate:.1}/s", self.url, loop_of("open"), self.seed)?;
             }
         }
         let errors = self.errors.total();
@@ -190,7 +190,7 @@ impl fmt::Display for Report {
         let Generator { cpu_seconds, late_ms_p99, late_ms_max, fell_behind } = self.generator;
         let cpu = cpu_seconds.map_or_else(|| "unknown".to_owned(), |seconds| format!("{seconds:.2} s"));
         write!(f, "generator   CPU {cpu}, late p99 {late_ms_p99:.3} ms, max {late_ms_max:.3} ms")?;
-        if fell_behind { write!(f, "; it FELL BEHIND: latencies are its own") } else { Ok(()) }
+        if fell_behind { write!(f, "; it FELL BEHIND: its own delays are in the latencies") } else { Ok(()) }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::model::{self, Model};
 use crate::nn::Architecture;
-use crate::pipeline::{Preparer, Presenter};
+use crate::pipeline::{PrepareError, Preparer, Presenter};
 use crate::text::Tokenizer;
 use crate::value::{Input, Logits};
 
@@ -141,15 +141,15 @@ fn parts(loaded: &Model, plan: &Plan, given: Vec<Input>, time: Duration) -> Resu
     let golden = || loaded.golden.iter().map(|sample| Input::from(&sample.input)).collect();
     let inputs: Vec<Input> = if given.is_empty() { golden() } else { given };
     let presenter = Presenter::new(loaded.manifest.objective, &loaded.manifest.labels);
-    let prepared: Result<Vec<_>, _> = inputs.iter().map(|input| preparer(loaded).prepare(input)).collect();
-    let rows: Vec<_> =
-        prepared.map_err(Failure::data)?.into_iter().map(|prepared| prepared.features).collect();
+    let known = preparer(loaded);
+    let rows: Result<Vec<_>, _> = inputs.iter().map(|input| Ok(known.prepare(input)?.features)).collect();
+    let rows = rows.map_err(|error: PrepareError| Failure::data(error))?;
     let answers = answers(plan, &rows, rows.len().clamp(1, ENGINE_ROWS_MAX)).map_err(failure)?;
     // A tokenizer that has seen no text: clones of the model's own share the words they know.
     let fresh = |tokenizer: &Tokenizer| Tokenizer::from_json(&tokenizer.to_json()?);
     let tokenizer = loaded.tokenizer.as_ref().map(fresh).transpose().map_err(Failure::data)?;
-    let preparer = Preparer::new(loaded.manifest.input.clone(), tokenizer);
-    measure_parts((&preparer, &inputs), (&presenter, &answers), time).map_err(Failure::data)
+    let unknown = Preparer::new(loaded.manifest.input.clone(), tokenizer);
+    measure_parts((&unknown, &inputs), (&presenter, &answers), time).map_err(Failure::data)
 }
 
 fn print_answers(answers: &[Logits]) -> Result<(), Failure> {
