@@ -140,6 +140,8 @@ async fn the_catalogue_says_what_a_model_is() {
     assert_eq!(version["inputs"]["kind"], "text", "{model}");
     assert!(version["labels"].as_array().is_some_and(|labels| labels.len() >= 2), "{model}");
     assert_eq!(version["device"], "cpu", "{model}");
+    // It was said, so nothing was measured.
+    assert_eq!((&version["engine_rows"], &version["step_cost"]), (&json!(8), &json!(null)), "{model}");
     assert!(version["training"].is_object() && version["architecture"].is_object(), "{model}");
     let picture = Ask::get("/v1/models/sign-digits").of(&served.door).await.json();
     assert_eq!(picture["versions"][0]["inputs"]["kind"], "picture", "{picture}");

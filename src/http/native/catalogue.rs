@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::engine::Cost;
 use crate::http::ask::answering;
 use crate::http::document::Refusals;
 use crate::http::problem::{Code, Problem};
@@ -134,11 +135,35 @@ pub(super) struct ReadyVersion {
     /// Where it runs.
     #[schema(example = "cpu")]
     device: String,
+    /// Inputs that each worker computes together at most.
+    #[schema(example = 48)]
+    engine_rows: usize,
+    /// The measured time of a step that `engine_rows` was chosen by; not there when it was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_cost: Option<StepCost>,
     /// Inputs waiting now.
     queued: usize,
     /// What decided the result of training: recipe, data, seed, figures.
     #[schema(value_type = Object)]
     training: serde_json::Value,
+}
+
+/// What a step of an engine takes: a text network's reads a token of each input, an image network's is the whole work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StepCost {
+    /// Microseconds, however many inputs it has.
+    #[schema(example = 16.5)]
+    fixed_us: f64,
+    /// Microseconds that each input adds.
+    #[schema(example = 9.2)]
+    row_us: f64,
+}
+
+impl From<Cost> for StepCost {
+    fn from(cost: Cost) -> Self {
+        let tenths = |seconds: f64| (seconds * 1e7).round() / 10.0;
+        Self { fixed_us: tenths(cost.fixed), row_us: tenths(cost.row) }
+    }
 }
 
 /// What a version takes.
@@ -252,6 +277,8 @@ fn ready(entry: &Entry<Pipeline>, reason: Option<String>) -> ReadyVersion {
         labels: manifest.labels.clone(),
         architecture: serde_json::to_value(&manifest.architecture).unwrap_or_default(),
         device: pipeline.device().to_owned(),
+        engine_rows: pipeline.capacity().rows,
+        step_cost: pipeline.capacity().cost.map(StepCost::from),
         queued: pipeline.queued(),
         training: json(&toml::Value::Table(manifest.training.clone())),
     }
