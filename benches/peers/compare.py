@@ -40,10 +40,17 @@ def _machine(options: Namespace) -> dict:
     }
 
 
+def _leave(number: int, _: object) -> None:
+    """Leaves every `with`, which ends the servers; asked once more meanwhile, it goes on with that."""
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Every part that was asked for; what is done is written before the next one starts."""
-    # Servers are ended by what leaves their `with`, so being asked to end must leave it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, _leave)
     options = parse()
     results: dict = {"machine": _machine(options)}
     for part, run in PARTS.items():
