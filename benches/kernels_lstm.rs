@@ -2,7 +2,8 @@
 //!
 //! Sketch, a row of the network that every comparison uses (20,000 × 128 → 256, 64 tokens): the recurrent product is
 //! 64 · 2 · 4 · 256 · 256 = 33.6 MFLOP, the input product, which folding saves, 16.8 MFLOP. The peak is 12 chains of
-//! multiply-adds in registers; a step's share of it is printed before the group.
+//! multiply-adds in registers; a step's share of it is printed before the group; 16-bit integers, which
+//! multiply twice as fast with VNNI, may have more than all of it.
 #![allow(clippy::print_stdout, reason = "a bench reports what it found")]
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use sconce::batch::Engine;
-use sconce::engine::{LstmEngine, LstmLayout, LstmPlan};
+use sconce::engine::{LstmEngine, LstmLayout, LstmPlan, Precision};
 use sconce::kernels::aligned::Aligned;
 use sconce::kernels::cpu::Level;
 use sconce::kernels::lstm::{Cell, Input, Row, States, Weights as CellWeights};
@@ -74,8 +75,13 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         Weights::initialise(&architecture, &mut generator, &candle_core::Device::Cpu).expect("weights");
     for level in Level::available().filter(|level| *level != Level::Scalar) {
         let peak = peak::multiply_adds_a_second(level) * 2.0;
-        for (name, table_bytes_max) in [("folded", LSTM_TABLE_BYTES_DEFAULT), ("not folded", 0)] {
-            let layout = LstmLayout { level, table_bytes_max };
+        let cases = [
+            ("folded", LSTM_TABLE_BYTES_DEFAULT, Precision::F32),
+            ("not folded", 0, Precision::F32),
+            ("folded int16", LSTM_TABLE_BYTES_DEFAULT, Precision::Int16),
+        ];
+        for (name, table_bytes_max, precision) in cases {
+            let layout = LstmLayout { level, table_bytes_max, precision };
             let plan = Arc::new(LstmPlan::new(&config(), &weights, layout).expect("a plan"));
             let mut group = criterion.benchmark_group(format!("lstm/{level:?} {name}"));
             group.sample_size(20);

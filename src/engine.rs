@@ -8,6 +8,7 @@ mod cost;
 mod device;
 mod lstm;
 mod plan;
+mod precision;
 
 pub use candle::CandleEngine;
 pub use capacity::Capacity;
@@ -16,3 +17,4 @@ pub use cost::Cost;
 pub use device::{DeviceChoice, DeviceError, quiet_pools};
 pub use lstm::{LstmEngine, LstmLayout, LstmPlan, LstmPlanError};
 pub use plan::{EngineChoice, Plan, PlanError, PlannedEngine};
+pub use precision::Precision;

@@ -8,5 +8,6 @@ mod verify;
 
 pub use golden::{record_golden, verify_golden};
 pub use prepare::{PrepareError, Prepared, Preparer};
+pub(crate) use present::given;
 pub use present::{Outcome, Presenter};
 pub use service::{Answer, Config, Error, Pipeline, Request, StartError, Timing};

@@ -7,7 +7,7 @@ use super::place::Place;
 use super::{Failure, output};
 use crate::model;
 use crate::train::BadRows;
-use crate::train::evaluate::{Confusion, EvaluateError, Figures, evaluate};
+use crate::train::evaluate::{Confusion, EvaluateError, Evaluation, evaluate};
 
 /// Says how well a model answers data whose labels are known
 #[derive(Debug, clap::Args)]
@@ -33,22 +33,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let directory = Place::find(&arguments.model)?.directory;
     let model = model::load(&directory).map_err(Failure::data)?;
     let bad_rows = if arguments.skip_bad_rows { BadRows::Skip } else { BadRows::Stop };
-    let (figures, skipped) = evaluate(&model, &arguments.data, bad_rows).map_err(|error| match error {
+    let evaluation = evaluate(&model, &arguments.data, bad_rows).map_err(|error| match error {
         EvaluateError::Data(error) => Failure::data(error),
         EvaluateError::Failed(_) => Failure::failed(error),
     })?;
     if arguments.skip_bad_rows {
-        output::complain(&format!("{skipped} bad rows passed over"));
+        output::complain(&format!("{} bad rows passed over", evaluation.skipped));
     }
     if arguments.json {
-        let json = serde_json::to_string_pretty(&figures).map_err(Failure::failed)?;
+        let json = serde_json::to_string_pretty(&evaluation).map_err(Failure::failed)?;
         return output::print(&json);
     }
-    output::print(&shown(&figures, &directory))
+    output::print(&shown(&evaluation, &directory))
 }
 
 /// The figures for people.
-fn shown(figures: &Figures, directory: &Path) -> String {
+fn shown(evaluation: &Evaluation, directory: &Path) -> String {
+    let figures = &evaluation.figures;
     let mut text = format!(
         "{}: {} rows\naccuracy  {:.4}\nmacro-F1  {:.4}\nloss      {:.4}\n\n",
         directory.display(),
@@ -66,6 +67,9 @@ fn shown(figures: &Figures, directory: &Path) -> String {
             "{:longest$}  {:9.4}  {:6.4}  {:6.4}  {:6}",
             class.label, class.precision, class.recall, class.f1, class.support
         );
+    }
+    if let Some(agreeing) = evaluation.labels_agree_with_f32 {
+        let _ = writeln!(text, "\nlabels agree with f32: {agreeing} of {}", figures.rows);
     }
     if let Confusion::Matrix(matrix) = &figures.confusion {
         text.push_str(&confusion(&figures.labels, matrix, longest));

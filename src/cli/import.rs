@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use self::inputs::Preparing;
 use super::{Failure, output};
-use crate::engine::quiet_pools;
+use crate::engine::{Precision, quiet_pools};
 use crate::model::{self, Draft, InputPreparation, Manifest};
 use crate::name::{ModelName, Version};
 use crate::nn::{Architecture, Network, Weights};
@@ -86,6 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         description: arguments.description.clone(),
         licence: arguments.licence.clone(),
         objective,
+        precision: Precision::F32,
         labels,
         architecture,
         input,

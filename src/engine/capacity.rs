@@ -119,6 +119,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::engine::Precision;
     use crate::nn::{Weights, conv, lstm};
 
     fn architectures() -> [Architecture; 2] {
@@ -140,7 +141,7 @@ mod tests {
             let mut generator = ChaCha8Rng::seed_from_u64(1);
             let weights = Weights::initialise(&architecture, &mut generator, &Device::Cpu).unwrap();
             [
-                Plan::new(&architecture, &weights, &Device::Cpu).unwrap(),
+                Plan::new(&architecture, &weights, Precision::F32, &Device::Cpu).unwrap(),
                 Plan::candle(&architecture, &weights, &Device::Cpu).unwrap(),
             ]
         });

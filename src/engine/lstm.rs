@@ -7,6 +7,7 @@
 //! need the whole text: a row reads its first layer forwards and backwards at once, a token of each a step, keeps what
 //! they put out, then its next layer; rows at different layers share the steps.
 
+mod cell;
 mod plan;
 mod pool;
 mod row;
@@ -14,10 +15,10 @@ mod row;
 use std::sync::Arc;
 
 use crate::batch::{Engine, RowError};
-use crate::kernels::aligned::Aligned;
-use crate::kernels::lstm::{Input, Row, States};
+use crate::kernels::lstm::Row;
 use crate::value::{Features, Logits};
 
+use cell::{Hidden, Memory, Source};
 pub use plan::{LstmLayout, LstmPlan, LstmPlanError};
 use pool::{Pool, PutOut};
 use row::Held;
@@ -33,23 +34,7 @@ pub struct LstmEngine {
     /// Rows that advance together.
     batch: Vec<Row>,
     /// Of two directions: what upper layers read, a row each.
-    inputs: Aligned,
-}
-
-/// States of every slot.
-#[derive(Debug)]
-struct Memory {
-    before: Aligned,
-    after: Aligned,
-    cells: Aligned,
-}
-
-impl Memory {
-    fn clear(&mut self, slot: usize, width: usize) {
-        for values in [&mut self.before, &mut self.cells] {
-            values[slot * width..][..width].fill(0.0);
-        }
-    }
+    inputs: Hidden,
 }
 
 impl LstmEngine {
@@ -57,17 +42,14 @@ impl LstmEngine {
     #[must_use]
     pub fn new(plan: Arc<LstmPlan>, capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        let zeros = || Aligned::zeros(capacity * plan.cell(0, 0).width());
         let memories = if plan.directions() == 2 { 2 } else { plan.layers() };
         let inputs = if Held::sequences(&plan) > 0 { capacity * 2 * plan.hidden() } else { 0 };
         Self {
             slots: (0..capacity).map(|_| None).collect(),
-            memories: (0..memories)
-                .map(|_| Memory { before: zeros(), after: zeros(), cells: zeros() })
-                .collect(),
+            memories: (0..memories).map(|_| plan.cell(0, 0).memory(capacity)).collect(),
             pool: Pool::new(&plan, capacity),
             batch: Vec::with_capacity(capacity),
-            inputs: Aligned::zeros(inputs),
+            inputs: plan.cell(0, 0).hidden(inputs),
             plan,
         }
     }
@@ -81,13 +63,14 @@ impl LstmEngine {
         let both = self.plan.directions() == 2;
         let (below, from) = self.memories.split_at_mut(if both { direction } else { layer });
         let memory = &mut from[0];
-        let input = match below.last() {
-            _ if layer == 0 => self.plan.tokens(direction),
-            Some(below) if !both => Input::Raw { values: &below.after, stride: self.plan.cell(0, 0).width() },
-            _ => Input::Raw { values: &self.inputs, stride: 2 * self.plan.hidden() },
+        let source = match below.last() {
+            _ if layer == 0 => Source::Tokens(self.plan.tokens(direction)),
+            Some(below) if !both => {
+                Source::Hidden { states: &below.after, stride: self.plan.cell(0, 0).width() }
+            }
+            _ => Source::Hidden { states: &self.inputs, stride: 2 * self.plan.hidden() },
         };
-        let Memory { before, after, cells } = memory;
-        self.plan.cell(layer, direction).step(&self.batch, input, States { before, after, cells });
+        self.plan.cell(layer, direction).step(&self.batch, source, memory);
         self.keep(layer, direction);
     }
 
@@ -103,11 +86,7 @@ impl LstmEngine {
                 slot
             } else {
                 let row = self.batch.len();
-                self.inputs[row * width..][..width].copy_from_slice(held.put_out(
-                    &self.plan,
-                    layer - 1,
-                    direction,
-                ));
+                self.inputs.write(row * width, held.put_out(&self.plan, layer - 1, direction));
                 row
             };
             self.batch.push(Row { slot, input });
@@ -121,7 +100,7 @@ impl LstmEngine {
             return;
         }
         let memory = if self.plan.directions() == 2 { direction } else { layer };
-        let after = &self.memories[memory].after;
+        let after = &self.memories[memory].after.values;
         let width = self.plan.cell(layer, direction).width();
         for row in &self.batch {
             let Some(held) = &mut self.slots[row.slot] else { continue };
@@ -138,7 +117,7 @@ impl LstmEngine {
     fn turn(&mut self, finished: &mut Vec<(usize, Result<Logits, RowError>)>) {
         let width = self.plan.cell(0, 0).width();
         for memory in &mut self.memories {
-            std::mem::swap(&mut memory.before, &mut memory.after);
+            memory.turn();
         }
         for slot in 0..self.slots.len() {
             let Some(held) = &mut self.slots[slot] else { continue };

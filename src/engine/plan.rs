@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 
 use super::{
     CandleEngine, ConvEngine, ConvPlan, ConvPlanError, LstmEngine, LstmLayout, LstmPlan, LstmPlanError,
+    Precision,
 };
 use crate::batch::{Engine, RowError};
 use crate::kernels::cpu::Level;
@@ -43,6 +44,14 @@ pub enum PlanError {
     /// As an image classifier on our kernels.
     #[error(transparent)]
     Conv(#[from] ConvPlanError),
+    /// No kernel computes this network on this device in this precision.
+    #[error(
+        "precision is {precision}, which only the kernels of an lstm-classifier on a CPU compute: set precision = \"f32\" in model.toml, or device = \"cpu\" and engine = \"auto\" in the configuration"
+    )]
+    Precision {
+        /// The precision asked for.
+        precision: Precision,
+    },
     /// The tensors are not those of the architecture.
     #[error(transparent)]
     Tensors(#[from] Mismatch),
@@ -57,16 +66,24 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Lays out a network of these weights for the device.
+    /// Lays out a network of these weights for the device, to compute in this precision.
     ///
     /// # Errors
-    /// The weights are not those of the architecture, or the device refuses them.
-    pub fn new(architecture: &Architecture, weights: &Weights, device: &Device) -> Result<Self, PlanError> {
+    /// The weights are not those of the architecture, the device refuses them, or there is no kernel of this
+    /// precision.
+    pub fn new(
+        architecture: &Architecture,
+        weights: &Weights,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self, PlanError> {
         match architecture {
             Architecture::LstmClassifier(config) if device.is_cpu() => {
-                let layout = LstmLayout { level: Level::detect(), table_bytes_max: LSTM_TABLE_BYTES_DEFAULT };
+                let (level, table_bytes_max) = (Level::detect(), LSTM_TABLE_BYTES_DEFAULT);
+                let layout = LstmLayout { level, table_bytes_max, precision };
                 Ok(Self::Lstm(Arc::new(LstmPlan::new(config, weights, layout)?)))
             }
+            _ if !precision.is_f32() => Err(PlanError::Precision { precision }),
             Architecture::ConvClassifier(config) if device.is_cpu() => {
                 Ok(Self::Conv(Arc::new(ConvPlan::new(config, weights)?)))
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::files;
+use crate::engine::Precision;
 use crate::image::Preparation;
 use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX, TEXT_TOKENS_MAX};
 use crate::nn::Architecture;
@@ -26,6 +27,9 @@ pub struct Manifest {
     pub licence: String,
     /// How outputs become scores.
     pub objective: Objective,
+    /// The numbers that the network computes in on a CPU.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
     /// The labels, in the order of the outputs.
     pub labels: Vec<String>,
     /// The network.
@@ -107,6 +111,7 @@ impl Manifest {
             Ok(()) => problems.extend(self.output_problem()),
             Err(error) => problems.push(error.to_string()),
         }
+        problems.extend(self.precision_problem());
         problems.extend(self.input_problems());
         problems.extend(self.file_problems());
         problems
@@ -153,6 +158,16 @@ impl Manifest {
             };
             format!("architecture.outputs is {found}, expected {expected} for objective {objective} and {labels} labels")
         })
+    }
+
+    fn precision_problem(&self) -> Option<String> {
+        match (self.precision, &self.architecture) {
+            (Precision::F32, _) | (Precision::Int16, Architecture::LstmClassifier(_)) => None,
+            (Precision::Int16, Architecture::ConvClassifier(_)) => Some(
+                "precision is int16, expected f32 for architecture conv-classifier: only an LSTM has 16-bit kernels"
+                    .into(),
+            ),
+        }
     }
 
     fn input_problems(&self) -> Vec<String> {
@@ -272,6 +287,25 @@ sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 seed = 7
 "#;
 
+    #[test]
+    fn a_precision_is_f32_unless_it_says_otherwise_and_stays_what_it_was() {
+        let manifest = Manifest::parse(GOOD).unwrap();
+        assert_eq!(manifest.precision, Precision::F32);
+        assert!(!toml::to_string(&manifest).unwrap().contains("precision"));
+        let int16 = GOOD.replacen("format = 1", "format = 1\nprecision = \"int16\"", 1);
+        let manifest = Manifest::parse(&int16).unwrap();
+        assert_eq!(manifest.precision, Precision::Int16);
+        assert_eq!(Manifest::parse(&toml::to_string(&manifest).unwrap()).unwrap(), manifest);
+        let cases = [
+            ("bf16", "line 3: precision: bf16 is not supported: the 16-bit precision is \"int16\""),
+            ("int8", "line 3: precision: int8 is no precision, expected \"f32\" or \"int16\""),
+        ];
+        for (name, expected) in cases {
+            let error = Manifest::parse(&int16.replacen("int16", name, 1)).unwrap_err();
+            assert!(error[0].starts_with(expected), "{error:?}");
+        }
+    }
+
     fn said(from: &str, to: &str) -> Vec<String> {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{from} is not in the manifest");
@@ -371,6 +405,9 @@ seed = 7
         };
         manifest.input = InputPreparation::Picture(picture.clone());
         assert_eq!(manifest.problems(), [""; 0]);
+        manifest.precision = Precision::Int16;
+        assert!(manifest.problems()[0].starts_with("precision is int16, expected f32 for architecture conv"));
+        manifest.precision = Precision::F32;
         (picture.width, picture.std) = (15, vec![0.0; 3]);
         manifest.input = InputPreparation::Picture(picture);
         let expected = [

@@ -2,9 +2,10 @@
 
 use candle_core::Device;
 
-use super::{Prepared, Preparer};
+use super::{Prepared, Preparer, Presenter, given};
 use crate::batch::Engine as _;
-use crate::engine::CandleEngine;
+use crate::engine::{CandleEngine, Precision};
+use crate::limits::INT16_SCORE_DIFFERENCE_MAX;
 use crate::model::{GOLDEN_TOLERANCE, GoldenInput, GoldenSample, InputPreparation};
 use crate::nn::Network;
 use crate::text::Tokenizer;
@@ -48,19 +49,49 @@ pub fn verify_golden(
 ) -> Result<(), String> {
     let preparer = Preparer::new(preparation.clone(), tokenizer.cloned());
     let mut engine = CandleEngine::new(network.clone(), Device::Cpu, 1);
-    verify(&preparer, samples, |prepared| alone(&mut engine, prepared.features))
+    verify(&preparer, samples, &Likeness::Logits, |prepared| alone(&mut engine, prepared.features))
+}
+
+/// How like the recorded answers, which are of f32, answers must be.
+#[derive(Clone, Debug)]
+pub(super) enum Likeness {
+    /// The same logits within [`GOLDEN_TOLERANCE`].
+    Logits,
+    /// The same labels, and scores within [`INT16_SCORE_DIFFERENCE_MAX`]: 16 bits round more than that, and a network
+    /// that they do not suit shows in its answers.
+    Scores(Presenter),
+}
+
+impl Likeness {
+    /// What is asked of a precision.
+    pub(super) fn of(precision: Precision, presenter: &Presenter) -> Self {
+        match precision {
+            Precision::F32 => Self::Logits,
+            Precision::Int16 => Self::Scores(presenter.clone()),
+        }
+    }
+
+    fn compare(&self, found: &Logits, expected: &[f32]) -> Result<(), String> {
+        match self {
+            Self::Logits => compare(found.values(), expected),
+            Self::Scores(presenter) => compare_scores(presenter, found, expected).map_err(|problem| {
+                format!("{problem}: 16 bits do not suit this model, set precision = \"f32\" in model.toml")
+            }),
+        }
+    }
 }
 
 /// The same through any way to run a row: [`super::Pipeline`] gives its queue.
 pub(super) fn verify(
     preparer: &Preparer,
     samples: &[GoldenSample],
+    likeness: &Likeness,
     mut run: impl FnMut(Prepared) -> Result<Logits, String>,
 ) -> Result<(), String> {
     for (place, sample) in samples.iter().enumerate() {
         prepared(preparer, &sample.input)
             .and_then(&mut run)
-            .and_then(|logits| compare(logits.values(), &sample.logits))
+            .and_then(|logits| likeness.compare(&logits, &sample.logits))
             .map_err(|problem| format!("golden sample {place}: {problem}"))?;
     }
     Ok(())
@@ -95,9 +126,78 @@ fn compare(found: &[f32], expected: &[f32]) -> Result<(), String> {
     Ok(())
 }
 
+/// Position by position: the labels given, and every label's score.
+fn compare_scores(presenter: &Presenter, found: &Logits, expected: &[f32]) -> Result<(), String> {
+    if found.values().len() != expected.len() {
+        return Err(format!("{} logits, expected {}", found.values().len(), expected.len()));
+    }
+    let outputs = expected.len() / found.positions().count().max(1);
+    let scores = |position: &[f32]| {
+        let logits = Logits::new(outputs, position.to_vec());
+        logits.and_then(|logits| presenter.scores(&logits)).ok_or("the network's answer is not finite")
+    };
+    for (found, expected) in found.positions().zip(expected.chunks_exact(outputs.max(1))) {
+        let (found, expected) = (scores(found)?, scores(expected)?);
+        for ((label, found), expected) in presenter.labels().iter().zip(&found).zip(&expected) {
+            let far = (found - expected).abs() > INT16_SCORE_DIFFERENCE_MAX;
+            if far {
+                return Err(format!(
+                    "the score of {label:?} is {found} in precision int16, expected {expected}, that of f32, within {INT16_SCORE_DIFFERENCE_MAX}"
+                ));
+            }
+        }
+        let given = |scores: &[f32]| -> Vec<String> {
+            let numbers = given(presenter.objective(), scores);
+            let labels = numbers.iter().filter_map(|number| presenter.labels().get(*number as usize));
+            labels.map(ToString::to_string).collect()
+        };
+        let (found, expected) = (given(&found), given(&expected));
+        if found != expected {
+            return Err(format!(
+                "labels are {found:?} in precision int16, expected {expected:?}, those of f32"
+            ));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Objective;
+
+    #[test]
+    fn answers_of_16_bits_have_the_labels_of_f32_and_nearly_its_scores() {
+        let labels = ["bad".to_owned(), "good".to_owned()];
+        let compare = |objective, outputs, found: &[f32], expected: &[f32]| {
+            let likeness = Likeness::of(Precision::Int16, &Presenter::new(objective, &labels));
+            likeness.compare(&Logits::new(outputs, found.to_vec()).unwrap(), expected)
+        };
+        compare(Objective::Binary, 1, &[0.51], &[0.5]).unwrap();
+        compare(Objective::MultiLabel, 2, &[4.01, -2.0], &[4.0, -2.01]).unwrap();
+        let cases: [(_, _, &[f32], &[f32], _); 6] = [
+            (Objective::Binary, 1, &[0.55], &[0.5], "the score of \"bad\" is 0.3658"),
+            (
+                Objective::Binary,
+                1,
+                &[0.001],
+                &[-0.001],
+                "labels are [\"good\"] in precision int16, expected [\"bad\"]",
+            ),
+            (Objective::MultiClass, 2, &[1.0, 1.001], &[1.001, 1.0], "labels are [\"good\"]"),
+            (Objective::MultiLabel, 2, &[1.0, 0.001], &[1.0, -0.001], "labels are [\"bad\", \"good\"]"),
+            // The second of two positions.
+            (Objective::Binary, 1, &[9.0, 0.001], &[9.0, -0.001], "labels are [\"good\"]"),
+            (Objective::Binary, 1, &[f32::NAN], &[0.0], "not finite"),
+        ];
+        for (objective, outputs, found, expected, said) in cases {
+            let error = compare(objective, outputs, found, expected).unwrap_err();
+            assert!(error.contains(said) && error.contains("set precision = \"f32\""), "{error}");
+        }
+        assert!(
+            compare(Objective::Binary, 1, &[0.0], &[0.0, 0.0]).unwrap_err().contains("1 logits, expected 2")
+        );
+    }
 
     #[test]
     fn near_is_relative_above_one_and_nan_is_never_near() {

@@ -35,6 +35,12 @@ impl Presenter {
         &self.labels
     }
 
+    /// How logits become scores.
+    #[must_use]
+    pub fn objective(&self) -> Objective {
+        self.objective
+    }
+
     /// Scores of every label in the manifest's order, averaged over positions. `None` when a logit is not finite.
     ///
     /// A score, and the mean of many, is within 1 ulp of the exact one: all of it is computed in f64 and rounded once.
@@ -83,6 +89,17 @@ impl Presenter {
         let kept = ranked.into_iter().take(top_k.unwrap_or(usize::MAX));
         kept.map(|(label, score)| Prediction { label: Arc::clone(label), score }).collect()
     }
+}
+
+/// The labels that scores give: the best one, or of a multi-label model all above a half.
+pub(crate) fn given(objective: Objective, scores: &[f32]) -> Vec<u32> {
+    let numbered = (0_u32..).zip(scores);
+    if objective == Objective::MultiLabel {
+        return numbered.filter(|(_, score)| **score > 0.5).map(|(label, _)| label).collect();
+    }
+    // Of equal scores the first label, as presentation orders them.
+    let best = numbered.reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map(|(label, _)| label).into_iter().collect()
 }
 
 /// 1 / (1 + e^-x), by the form whose exponential cannot overflow.
@@ -139,6 +156,14 @@ mod tests {
 
     fn told(predictions: &[Prediction]) -> Vec<(&str, f32)> {
         predictions.iter().map(|prediction| (&*prediction.label, prediction.score)).collect()
+    }
+
+    #[test]
+    fn scores_give_the_best_label_or_all_above_a_half() {
+        assert_eq!(given(Objective::MultiClass, &[0.2, 0.4, 0.4]), [1]);
+        assert_eq!(given(Objective::Binary, &[0.5, 0.5]), [0]);
+        assert_eq!(given(Objective::MultiLabel, &[0.6, 0.5, 0.9]), [0, 2]);
+        assert!(given(Objective::MultiLabel, &[0.1, 0.5]).is_empty());
     }
 
     #[test]

@@ -14,10 +14,11 @@ use candle_core::{Device, DeviceLocation};
 use tokio::sync::Semaphore;
 use tower::{Layer as _, Service as _};
 
+use super::golden::{self, Likeness};
 use super::verify::Verifier;
-use super::{Outcome, PrepareError, Prepared, Preparer, Presenter, golden};
+use super::{Outcome, PrepareError, Prepared, Preparer, Presenter};
 use crate::batch::{self, Batch, BatchLayer, Job};
-use crate::engine::{Capacity, DeviceChoice, EngineChoice, Plan, PlannedEngine};
+use crate::engine::{Capacity, DeviceChoice, EngineChoice, Plan, PlanError, PlannedEngine};
 use crate::limits::{
     QUEUE_PIXELS_DEFAULT, QUEUE_ROWS_DEFAULT, QUEUE_TOKENS_DEFAULT, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX,
 };
@@ -164,8 +165,10 @@ impl Pipeline {
         let batch = layer.layer(move || plan.engine(capacity.rows));
         let Model { manifest, tokenizer, golden, .. } = model;
         let preparer = Preparer::new(manifest.input.clone(), tokenizer);
+        let presenter = Presenter::new(manifest.objective, &manifest.labels);
+        let likeness = Likeness::of(manifest.precision, &presenter);
         // Through the queue, as every later row: this warms a worker as well.
-        golden::verify(&preparer, &golden, |Prepared { features: row, units: work, .. }| {
+        golden::verify(&preparer, &golden, &likeness, |Prepared { features: row, units: work, .. }| {
             let answer = wait(batch.clone().call(Job { row, work, deadline: None }));
             answer.map(|done| done.answer).map_err(|error| error.to_string())
         })
@@ -173,7 +176,7 @@ impl Pipeline {
         let shared = Shared {
             device: device_name(&device),
             capacity,
-            presenter: Presenter::new(manifest.objective, &manifest.labels),
+            presenter,
             unpooled: matches!(&manifest.architecture, Architecture::LstmClassifier(lstm) if lstm.pooling == Pooling::None),
             preparer,
             manifest,
@@ -321,9 +324,11 @@ fn caught(prepare: impl FnOnce() -> Result<Prepared, PrepareError>) -> Result<Pr
 }
 
 fn plan(model: &Model, engine: EngineChoice, device: &Device) -> Result<Plan, StartError> {
-    let (architecture, weights) = (&model.manifest.architecture, &model.weights);
+    let (architecture, precision) = (&model.manifest.architecture, model.manifest.precision);
+    let weights = &model.weights;
     let plan = match engine {
-        EngineChoice::Auto => Plan::new(architecture, weights, device),
+        EngineChoice::Auto => Plan::new(architecture, weights, precision, device),
+        EngineChoice::Candle if !precision.is_f32() => Err(PlanError::Precision { precision }),
         EngineChoice::Candle => Plan::candle(architecture, weights, device),
     };
     plan.map_err(|error| StartError(error.to_string()))

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use candle_core::Device;
 
 use super::data::Source;
-use super::evaluate::{Answered, Figures, Judge};
+use super::evaluate::{Answered, Figures, Judge, Runner};
 use super::examples::{Example, read_input};
 use super::fit::Fit;
 use super::progress::duration;
 use super::report::{self, Mistake, Report};
 use super::session::{Options, SessionError};
 use super::setup::Plan;
+use crate::engine::Precision;
 use crate::image::{Picture, decode};
 use crate::limits::{GOLDEN_PICTURE_BYTES_MAX, REPORT_MISTAKES_MAX};
 use crate::model::{self, Draft, GoldenInput, Manifest};
@@ -39,10 +40,9 @@ pub(crate) fn conclude(options: &Options, plan: &Plan, fit: &Fit<'_>) -> Result<
     let (network, weights) =
         fit.state.network(fit.state.best(), &Device::Cpu).map_err(SessionError::Failed)?;
     let judge = Judge {
-        network: &network,
+        runner: Runner::network(&network, &Device::Cpu),
         labels: &plan.labels,
         objective: plan.recipe.objective,
-        device: &Device::Cpu,
     };
     let rows = plan.validation_rows();
     let answers = judge.answer(&rows).map_err(SessionError::Failed)?;
@@ -56,6 +56,7 @@ pub(crate) fn conclude(options: &Options, plan: &Plan, fit: &Fit<'_>) -> Result<
         description: plan.recipe.description.clone(),
         licence: plan.recipe.licence.clone(),
         objective: plan.recipe.objective,
+        precision: Precision::F32,
         labels: plan.labels.clone(),
         architecture: plan.architecture.clone(),
         input: plan.preparation.clone(),

@@ -1,16 +1,16 @@
 //! Evaluation: how well a network answers rows whose labels are known.
 
 mod model;
+mod runner;
 
-use candle_core::Device;
 use serde::Serialize;
 
 use super::loss::Loss;
-use crate::nn::{Architecture, Batch, Mode, Network, lstm};
-use crate::pipeline::Presenter;
-use crate::value::{Features, Logits, Objective};
+use crate::pipeline::{Presenter, given};
+use crate::value::{Features, Objective};
 
-pub use model::{EvaluateError, evaluate};
+pub use model::{EvaluateError, Evaluation, evaluate};
+pub(crate) use runner::{Runner, valid_positions};
 
 /// Rows that a network answers at once.
 const BATCH_ROWS: usize = 64;
@@ -75,13 +75,11 @@ pub(crate) struct Answered {
 /// A network with what its answers mean.
 pub(crate) struct Judge<'a> {
     /// The network.
-    pub(crate) network: &'a Network,
+    pub(crate) runner: Runner<'a>,
     /// Its labels.
     pub(crate) labels: &'a [String],
     /// How its outputs become scores.
     pub(crate) objective: Objective,
-    /// Where it runs.
-    pub(crate) device: &'a Device,
 }
 
 impl Judge<'_> {
@@ -103,23 +101,14 @@ impl Judge<'_> {
 
     fn answer_batch(&self, rows: &[(&Features, &[u32])]) -> Result<Vec<Answered>, String> {
         let features: Vec<Features> = rows.iter().map(|(features, _)| (*features).clone()).collect();
-        let architecture = self.network.architecture();
-        let outputs = architecture.outputs();
-        let logits = Batch::collate(&features, architecture, self.device)
-            .and_then(|batch| self.network.forward(&batch, &mut Mode::Evaluate))
-            .and_then(|logits| logits.flatten_all()?.to_vec1::<f32>())
-            .map_err(|error| error.to_string())?;
         let presenter = Presenter::new(self.objective, self.labels);
         let loss = Loss { objective: self.objective, label_smoothing: 0.0, label_weights: Vec::new() };
-        let width = logits.len() / rows.len().max(1);
-        let valid = valid_positions(architecture, &features, width / outputs.max(1));
+        let outputs = self.objective.outputs(self.labels.len());
         let mut answers = Vec::with_capacity(rows.len());
-        for (((_, labels), logits), valid) in rows.iter().zip(logits.chunks_exact(width.max(1))).zip(valid) {
-            let logits = logits.get(..valid * outputs).unwrap_or(logits);
-            let evaluated = loss.evaluate(logits, outputs, std::iter::repeat_n(*labels, valid));
-            let scores = Logits::new(outputs, logits.to_vec())
-                .and_then(|logits| presenter.scores(&logits))
-                .ok_or("the network's answer is not finite")?;
+        for ((_, labels), logits) in rows.iter().zip(self.runner.answer(&features)?) {
+            let positions = logits.positions().count();
+            let evaluated = loss.evaluate(logits.values(), outputs, std::iter::repeat_n(*labels, positions));
+            let scores = presenter.scores(&logits).ok_or("the network's answer is not finite")?;
             let given = given(self.objective, &scores);
             let mut right = labels.to_vec();
             right.sort_unstable();
@@ -180,37 +169,14 @@ impl ClassFigures {
     }
 }
 
-/// The labels that scores give: the best one, or of a multi-label model all above a half.
-pub(crate) fn given(objective: Objective, scores: &[f32]) -> Vec<u32> {
-    let numbered = (0_u32..).zip(scores);
-    if objective == Objective::MultiLabel {
-        return numbered.filter(|(_, score)| **score > 0.5).map(|(label, _)| label).collect();
-    }
-    // Of equal scores the first label, as presentation orders them.
-    let best = numbered.reduce(|best, next| if next.1 > best.1 { next } else { best });
-    best.map(|(label, _)| label).into_iter().collect()
-}
-
-/// Positions of each row that count: one, or of an LSTM that is not pooled one a token.
-pub(crate) fn valid_positions(
-    architecture: &Architecture,
-    rows: &[Features],
-    positions: usize,
-) -> Vec<usize> {
-    let is_pooled = !matches!(
-        architecture,
-        Architecture::LstmClassifier(lstm::Config { pooling: lstm::Pooling::None, .. })
-    );
-    rows.iter().map(|row| if is_pooled { 1 } else { row.work().min(positions) }).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
     use rand::SeedableRng as _;
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::nn::Weights;
+    use crate::nn::{Architecture, Network, Weights, lstm};
 
     fn network(outputs: usize, pooling: lstm::Pooling) -> Network {
         let architecture = Architecture::LstmClassifier(lstm::Config {
@@ -231,7 +197,7 @@ mod tests {
     fn figures(objective: Objective, labels: &[&str], answered: &[(&[u32], &[u32])]) -> Figures {
         let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
         let network = network(objective.outputs(labels.len()), lstm::Pooling::Last);
-        let judge = Judge { network: &network, labels: &labels, objective, device: &Device::Cpu };
+        let judge = Judge { runner: Runner::network(&network, &Device::Cpu), labels: &labels, objective };
         let features = Features::Tokens([1].into());
         let rows: Vec<(&Features, &[u32])> = answered.iter().map(|(truth, _)| (&features, *truth)).collect();
         let answers: Vec<Answered> = answered
@@ -272,23 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn scores_give_the_best_label_or_all_above_a_half() {
-        assert_eq!(given(Objective::MultiClass, &[0.2, 0.4, 0.4]), [1]);
-        assert_eq!(given(Objective::Binary, &[0.5, 0.5]), [0]);
-        assert_eq!(given(Objective::MultiLabel, &[0.6, 0.5, 0.9]), [0, 2]);
-        assert!(given(Objective::MultiLabel, &[0.1, 0.5]).is_empty());
-    }
-
-    #[test]
     fn answers_keep_the_order_of_the_rows_whatever_their_lengths() {
         let labels = ["a".to_owned(), "b".to_owned()];
         for pooling in [lstm::Pooling::Max, lstm::Pooling::None] {
             let network = network(2, pooling);
             let judge = Judge {
-                network: &network,
+                runner: Runner::network(&network, &Device::Cpu),
                 labels: &labels,
                 objective: Objective::MultiClass,
-                device: &Device::Cpu,
             };
             let features: Vec<Features> =
                 (0..70).map(|row| Features::Tokens((0..=(row * 5 % 7)).collect())).collect();

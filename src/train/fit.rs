@@ -5,7 +5,7 @@ use std::time::Instant;
 use candle_core::Device;
 
 use super::checkpoint::{Checkpoint, Store};
-use super::evaluate::{Figures, Judge, given, valid_positions};
+use super::evaluate::{Figures, Judge, Runner, valid_positions};
 use super::examples::{Example, Sample, drop_tokens};
 use super::generator::{Purpose, generator};
 use super::order::batches;
@@ -16,6 +16,7 @@ use super::session::SessionError;
 use super::setup::Plan;
 use super::state::{State, Step, values};
 use crate::nn::{Batch, Mode};
+use crate::pipeline::given;
 use crate::train::interrupt::Interrupt;
 use crate::value::{Features, Objective};
 
@@ -249,10 +250,9 @@ impl<'a> Fit<'a> {
     ) -> Result<Figures, SessionError> {
         let (network, _) = self.state.network(model, &self.device).map_err(SessionError::Failed)?;
         let judge = Judge {
-            network: &network,
+            runner: Runner::network(&network, &self.device),
             labels: &self.plan.labels,
             objective: self.plan.recipe.objective,
-            device: &self.device,
         };
         let rows = self.plan.validation_rows();
         let answers = judge.answer(&rows).map_err(SessionError::Failed)?;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use sconce::batch::{Batch, BatchLayer, Config, Engine, Job, ResponseFuture};
-use sconce::engine::{Plan, PlannedEngine};
+use sconce::engine::{Plan, PlannedEngine, Precision};
 use sconce::nn::{Architecture, Weights, conv, lstm};
 use sconce::value::{Features, Logits};
 use tower::{Layer as _, Service as _};
@@ -105,7 +105,7 @@ fn architecture() -> impl Strategy<Value = Architecture> {
 fn plan(architecture: &Architecture) -> Plan {
     let mut generator = ChaCha8Rng::seed_from_u64(17);
     let weights = Weights::initialise(architecture, &mut generator, &Device::Cpu).unwrap();
-    let plan = Plan::new(architecture, &weights, &Device::Cpu).unwrap();
+    let plan = Plan::new(architecture, &weights, Precision::F32, &Device::Cpu).unwrap();
     assert!(!matches!(plan, Plan::Candle(..)), "it is our engines that promise this");
     plan
 }

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::batch::Engine as _;
+use crate::engine::Precision;
 use crate::model::{InputPreparation, TextInput};
 use crate::nn::{Architecture, Weights, conv, lstm};
 use crate::pipeline::Preparer;
@@ -15,7 +16,7 @@ use crate::value::Logits;
 fn plan(architecture: &Architecture) -> Plan {
     let mut generator = ChaCha8Rng::seed_from_u64(5);
     let weights = Weights::initialise(architecture, &mut generator, &Device::Cpu).unwrap();
-    Plan::new(architecture, &weights, &Device::Cpu).unwrap()
+    Plan::new(architecture, &weights, Precision::F32, &Device::Cpu).unwrap()
 }
 
 fn texts() -> Architecture {

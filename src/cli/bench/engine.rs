@@ -93,7 +93,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Failure::data(error).hint(format!("`sconce check {}` lists what is wrong", place.directory.display()))
     })?;
     let architecture = &loaded.manifest.architecture;
-    let plan = Plan::new(architecture, &loaded.weights, &candle_core::Device::Cpu).map_err(Failure::data)?;
+    let plan = Plan::new(architecture, &loaded.weights, loaded.manifest.precision, &candle_core::Device::Cpu)
+        .map_err(Failure::data)?;
     let rows = rows(arguments, &loaded)?;
     if arguments.answers {
         let batch = arguments.batch.min(ENGINE_ROWS_MAX);

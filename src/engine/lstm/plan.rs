@@ -1,9 +1,11 @@
 //! A text classifier's weights laid out for the kernels.
 
+use super::cell::Cell;
+use crate::engine::Precision;
 use crate::kernels::aligned::Aligned;
 use crate::kernels::cpu::Level;
 use crate::kernels::linear::Linear;
-use crate::kernels::lstm::{Cell, Input, Weights as CellWeights};
+use crate::kernels::lstm::{Input, Weights as CellWeights};
 use crate::nn::lstm::{Config, Pooling};
 use crate::nn::{Architecture, Mismatch, Weights};
 
@@ -21,6 +23,14 @@ pub enum LstmPlanError {
         /// Why.
         source: candle_core::Error,
     },
+    /// Weights are too large for fixed point.
+    #[error(
+        "the weights of a gate add up to {gate:e}, expected at most 1e30 for precision int16: set precision = \"f32\" in model.toml"
+    )]
+    TooLarge {
+        /// The largest sum of magnitudes that a gate can be.
+        gate: f64,
+    },
 }
 
 /// How a network is laid out.
@@ -30,6 +40,8 @@ pub struct LstmLayout {
     pub level: Level,
     /// Bytes that a folded embedding may take: vocabulary × 4 · hidden f32 for each direction, or it is not folded.
     pub table_bytes_max: usize,
+    /// The numbers that the layers compute in. The folded embedding, gates, pooling and the head are f32 in each.
+    pub precision: Precision,
 }
 
 /// A text classifier laid out for the kernels of one machine. Nothing changes it: engines share it.
@@ -56,7 +68,7 @@ impl LstmPlan {
     /// Lays out a text classifier of these weights.
     ///
     /// # Errors
-    /// The weights are not exactly the tensors of `config`, all finite.
+    /// The weights are not exactly the tensors of `config`, all finite, or they are too large for the precision.
     pub fn new(config: &Config, weights: &Weights, layout: LstmLayout) -> Result<Self, LstmPlanError> {
         let architecture = Architecture::LstmClassifier(config.clone());
         if let Some(mismatch) = weights.mismatches(&architecture).into_iter().next() {
@@ -66,7 +78,12 @@ impl LstmPlan {
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let endings = ["", "_reverse"].into_iter().take(directions(config));
-            let cell = |ending| cell(config, weights, layout.level, &format!("l{layer}{ending}"));
+            let largest =
+                (layer == 0).then(|| embedding.iter().fold(0.0, |most: f32, value| most.max(value.abs())));
+            let cell = |ending| {
+                let tensors = CellTensors::read(weights, &format!("l{layer}{ending}"))?;
+                Cell::new((layout.level, layout.precision), config.hidden_dim, tensors.weights(), largest)
+            };
             layers.push(endings.map(cell).collect::<Result<Vec<_>, _>>()?);
         }
         let (weight, bias) = (values(weights, "fc.weight")?, values(weights, "fc.bias")?);
@@ -144,11 +161,25 @@ fn directions(config: &Config) -> usize {
     if config.bidirectional { 2 } else { 1 }
 }
 
-fn cell(config: &Config, weights: &Weights, level: Level, suffix: &str) -> Result<Cell, LstmPlanError> {
-    let tensor = |name: &str| values(weights, &format!("lstm.{name}_{suffix}"));
-    let (input, recurrent) = (tensor("weight_ih")?, tensor("weight_hh")?);
-    let bias: Vec<f32> = tensor("bias_ih")?.into_iter().zip(tensor("bias_hh")?).map(|(a, b)| a + b).collect();
-    Ok(Cell::new(level, config.hidden_dim, CellWeights { input: &input, recurrent: &recurrent, bias: &bias }))
+/// The tensors of one layer in one direction.
+struct CellTensors {
+    input: Vec<f32>,
+    recurrent: Vec<f32>,
+    /// The sum of both biases.
+    bias: Vec<f32>,
+}
+
+impl CellTensors {
+    fn read(weights: &Weights, suffix: &str) -> Result<Self, LstmPlanError> {
+        let tensor = |name: &str| values(weights, &format!("lstm.{name}_{suffix}"));
+        let (input, recurrent) = (tensor("weight_ih")?, tensor("weight_hh")?);
+        let bias = tensor("bias_ih")?.into_iter().zip(tensor("bias_hh")?).map(|(a, b)| a + b).collect();
+        Ok(Self { input, recurrent, bias })
+    }
+
+    fn weights(&self) -> CellWeights<'_> {
+        CellWeights { input: &self.input, recurrent: &self.recurrent, bias: &self.bias }
+    }
 }
 
 fn values(weights: &Weights, name: &str) -> Result<Vec<f32>, LstmPlanError> {

@@ -8,6 +8,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::engine::Precision;
 use crate::kernels::cpu::Level;
 use crate::nn::lstm::{Config, Pooling};
 use crate::nn::{Architecture, Batch, Mode, Network, Weights};
@@ -33,8 +34,14 @@ fn weights(config: &Config) -> Weights {
     Weights::initialise(&Architecture::LstmClassifier(config.clone()), &mut generator, &Device::Cpu).unwrap()
 }
 
-fn plan(config: &Config, level: Level, table_bytes_max: usize) -> Arc<LstmPlan> {
-    Arc::new(LstmPlan::new(config, &weights(config), LstmLayout { level, table_bytes_max }).unwrap())
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Int16];
+
+fn layout(level: Level, precision: Precision) -> LstmLayout {
+    LstmLayout { level, table_bytes_max: usize::MAX, precision }
+}
+
+fn plan(config: &Config, layout: LstmLayout) -> Arc<LstmPlan> {
+    Arc::new(LstmPlan::new(config, &weights(config), layout).unwrap())
 }
 
 fn text(seed: usize, tokens: usize) -> Arc<[u32]> {
@@ -71,8 +78,11 @@ fn answers_are_candles() {
             let architecture = Architecture::LstmClassifier(config.clone());
             let network = Network::new(&architecture, &weights(&config)).unwrap();
             let texts: Vec<_> = [1, 2, 9, 30].into_iter().map(|tokens| text(tokens, tokens)).collect();
-            for level in Level::available() {
-                let mut engine = LstmEngine::new(plan(&config, level, usize::MAX), 4);
+            let engines = Level::available().flat_map(|level| PRECISIONS.map(|precision| (level, precision)));
+            for (level, precision) in engines {
+                let mut engine = LstmEngine::new(plan(&config, layout(level, precision)), 4);
+                // PyTorch's initial weights of 21 units, |w| <= 0.22: 16 bits are some 1e-5 off.
+                let bound = if precision.is_f32() { 1e-5 } else { 2e-4 };
                 for (slot, tokens) in texts.iter().enumerate() {
                     engine.admit(slot, Features::Tokens(tokens.clone())).unwrap();
                 }
@@ -83,8 +93,9 @@ fn answers_are_candles() {
                     let expected = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                     assert_eq!(answer.values().len(), expected.len());
                     for (found, expected) in answer.values().iter().zip(expected) {
-                        let case = format!("{layers} {bidirectional} {pooling:?} {level:?} row {slot}");
-                        assert!((found - expected).abs() < 1e-5, "{case}: {found} {expected}");
+                        let case =
+                            format!("{layers} {bidirectional} {pooling:?} {level:?} {precision} row {slot}");
+                        assert!((found - expected).abs() < bound, "{case}: {found} {expected}");
                     }
                 }
             }
@@ -94,16 +105,18 @@ fn answers_are_candles() {
 
 #[test]
 fn folding_and_instructions_change_no_bit() {
-    for (layers, bidirectional) in [(2, false), (2, true)] {
+    let networks = [(2, false), (2, true)].map(|network| PRECISIONS.map(|precision| (network, precision)));
+    for ((layers, bidirectional), precision) in networks.into_iter().flatten() {
         let config = config(layers, bidirectional, Pooling::Mean);
         let tokens = text(3, 17);
-        let expected = alone(&plan(&config, Level::Scalar, usize::MAX), &tokens);
+        let expected = alone(&plan(&config, layout(Level::Scalar, precision)), &tokens);
         for level in Level::available() {
-            let folded = plan(&config, level, usize::MAX);
-            let raw = plan(&config, level, folded.table_bytes() - 1);
+            let layout = layout(level, precision);
+            let folded = plan(&config, layout);
+            let raw = plan(&config, LstmLayout { table_bytes_max: folded.table_bytes() - 1, ..layout });
             assert!(folded.table_bytes() > 0 && raw.table_bytes() == 0);
-            assert_eq!(alone(&folded, &tokens), expected, "{level:?}");
-            assert_eq!(alone(&raw, &tokens), expected, "{level:?}");
+            assert_eq!(alone(&folded, &tokens), expected, "{level:?} {precision}");
+            assert_eq!(alone(&raw, &tokens), expected, "{level:?} {precision}");
         }
     }
 }
@@ -136,10 +149,10 @@ proptest! {
     /// the bits that it has alone.
     #[test]
     fn a_row_has_the_same_bits_alone_and_in_any_company(
-        config in network(), capacity in 1_usize..=64, events in prop::collection::vec(event(), 1..120),
+        config in network(), precision in prop::sample::select(&PRECISIONS[..]), capacity in 1_usize..=64, events in prop::collection::vec(event(), 1..120),
     ) {
         for level in Level::available() {
-            let plan = plan(&config, level, usize::MAX);
+            let plan = plan(&config, layout(level, precision));
             let mut engine = LstmEngine::new(plan.clone(), capacity);
             let mut held: Vec<Option<Arc<[u32]>>> = vec![None; capacity];
             let mut finished = Vec::new();
@@ -165,7 +178,7 @@ proptest! {
                     let tokens = held[slot].take();
                     prop_assert!(tokens.is_some(), "slot {} answered a row that it does not hold", slot);
                     let tokens = tokens.unwrap_or_default();
-                    prop_assert_eq!(bits(&answer.unwrap()), alone(&plan, &tokens), "{:?} slot {}", level, slot);
+                    prop_assert_eq!(bits(&answer.unwrap()), alone(&plan, &tokens), "{:?} {} slot {}", level, precision, slot);
                 }
             }
             prop_assert!(held.iter().all(Option::is_none), "every row is answered");
@@ -177,7 +190,7 @@ proptest! {
 fn a_row_of_one_direction_takes_a_step_a_token_and_two_directions_one_a_layer() {
     for (layers, bidirectional, steps) in [(3, false, 5), (1, true, 5), (3, true, 15)] {
         let config = config(layers, bidirectional, Pooling::Last);
-        let mut engine = LstmEngine::new(plan(&config, Level::detect(), usize::MAX), 2);
+        let mut engine = LstmEngine::new(plan(&config, layout(Level::detect(), Precision::F32)), 2);
         engine.admit(1, Features::Tokens(text(1, 5))).unwrap();
         let mut finished = Vec::new();
         for step in 1..=steps {
@@ -189,10 +202,12 @@ fn a_row_of_one_direction_takes_a_step_a_token_and_two_directions_one_a_layer() 
 
 #[test]
 fn evicted_and_reset_rows_are_not_answered_and_leave_nothing_behind() {
-    let plan = plan(&config(2, true, Pooling::Mean), Level::detect(), usize::MAX);
-    let mut engine = LstmEngine::new(plan.clone(), 1);
-    let mut finished = Vec::new();
-    for forget in [|engine: &mut LstmEngine| engine.evict(0), LstmEngine::reset] {
+    let forget_in_two_ways = [|engine: &mut LstmEngine| engine.evict(0), LstmEngine::reset];
+    let cases = PRECISIONS.map(|precision| forget_in_two_ways.map(|forget| (precision, forget)));
+    for (precision, forget) in cases.into_iter().flatten() {
+        let plan = plan(&config(2, true, Pooling::Mean), layout(Level::detect(), precision));
+        let mut engine = LstmEngine::new(plan.clone(), 1);
+        let mut finished = Vec::new();
         engine.admit(0, Features::Tokens(text(9, 8))).unwrap();
         for step in 0..30 {
             engine.step(&mut finished);
@@ -208,7 +223,8 @@ fn evicted_and_reset_rows_are_not_answered_and_leave_nothing_behind() {
 
 #[test]
 fn a_wrong_row_is_refused_at_admission_and_leaves_the_others() {
-    let mut engine = LstmEngine::new(plan(&config(1, false, Pooling::Last), Level::detect(), 0), 2);
+    let layout = layout(Level::detect(), Precision::F32);
+    let mut engine = LstmEngine::new(plan(&config(1, false, Pooling::Last), layout), 2);
     engine.admit(0, Features::Tokens(text(1, 3))).unwrap();
     assert!(
         engine.admit(1, Features::Tokens([VOCABULARY].into())).unwrap_err().reason.contains("token id 60")
@@ -224,7 +240,17 @@ fn weights_that_do_not_fit_are_named() {
     let config = config(1, false, Pooling::Last);
     let mut weights = weights(&config);
     weights.0.remove("fc.bias");
-    let layout = LstmLayout { level: Level::detect(), table_bytes_max: 0 };
-    let error = LstmPlan::new(&config, &weights, layout).unwrap_err();
+    let error = LstmPlan::new(&config, &weights, layout(Level::detect(), Precision::F32)).unwrap_err();
     assert!(error.to_string().contains("fc.bias"), "{error}");
+}
+
+#[test]
+fn weights_beyond_fixed_point_are_refused_and_say_what_to_do() {
+    let config = config(2, false, Pooling::Last);
+    let mut weights = weights(&config);
+    let tensor = weights.0["lstm.weight_hh_l1"].affine(1e32, 0.0).unwrap();
+    weights.0.insert("lstm.weight_hh_l1".into(), tensor);
+    LstmPlan::new(&config, &weights, layout(Level::detect(), Precision::F32)).unwrap();
+    let error = LstmPlan::new(&config, &weights, layout(Level::detect(), Precision::Int16)).unwrap_err();
+    assert!(error.to_string().contains("set precision = \"f32\""), "{error}");
 }

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::engine::Precision;
 use crate::model::{GoldenInput, InputPreparation, TextInput};
 use crate::nn::{Network, Weights, lstm};
 use crate::pipeline::record_golden;
@@ -39,6 +40,7 @@ fn model() -> Model {
         description: String::new(),
         licence: String::new(),
         objective: Objective::Binary,
+        precision: Precision::F32,
         labels: vec!["bad".into(), "good".into()],
         architecture,
         input,
@@ -74,6 +76,23 @@ fn a_model_that_is_not_the_recorded_one_does_not_start() {
     let mut other = model();
     other.weights.0.remove("fc.bias");
     assert!(started(other).unwrap_err().to_string().contains("fc.bias"));
+}
+
+#[test]
+fn a_16_bit_model_starts_when_it_answers_as_f32_did_and_not_otherwise() {
+    let mut int16 = model();
+    int16.manifest.precision = Precision::Int16;
+    started(int16.clone()).unwrap();
+    let refused = plan(&int16, EngineChoice::Candle, &Device::Cpu).unwrap_err().to_string();
+    assert!(refused.starts_with("precision is int16, which only the kernels of an lstm"), "{refused}");
+    // Recorded logits that are 0.03 off: more than the bound of scores.
+    int16.golden[0].logits[1] += 0.03;
+    let error = started(int16.clone()).unwrap_err().to_string();
+    assert!(error.starts_with("golden sample 0: the score of \"bad\" is "), "{error}");
+    assert!(
+        error.contains("within 0.005") && error.contains("set precision = \"f32\" in model.toml"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use candle_core::Device;
+use serde::Serialize;
 
-use super::{Figures, Judge};
+use super::{Answered, Figures, Judge, Runner};
+use crate::engine::{Plan, Precision};
 use crate::model::Model;
-use crate::nn::Network;
 use crate::pipeline::Preparer;
 use crate::train::data::{self, BadRows, DataError, Reading};
 use crate::train::examples::Examiner;
@@ -23,15 +24,26 @@ pub enum EvaluateError {
     Failed(String),
 }
 
-/// The figures of a model on the data at `path`, and how many bad rows were passed over.
+/// How well a model answers a data set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// The figures, of the engine that serves the model.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// Of a model whose precision is not f32: rows that are given the labels that f32 gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_agree_with_f32: Option<usize>,
+    /// Bad rows passed over.
+    #[serde(skip)]
+    pub skipped: usize,
+}
+
+/// Answers the data at `path` with the engine that serves the model on a CPU, in the model's precision.
 ///
 /// # Errors
 /// The data cannot be read, a row is bad (a label that the model does not know is), or the network fails.
-pub fn evaluate(model: &Model, path: &Path, bad_rows: BadRows) -> Result<(Figures, usize), EvaluateError> {
+pub fn evaluate(model: &Model, path: &Path, bad_rows: BadRows) -> Result<Evaluation, EvaluateError> {
     let manifest = &model.manifest;
-    let failed = |error: String| EvaluateError::Failed(error);
-    let network =
-        Network::new(&manifest.architecture, &model.weights).map_err(|error| failed(error.to_string()))?;
     let reading = Reading { task: manifest.task, objective: manifest.objective, bad_rows };
     let dataset = data::read(path, reading)?;
     let preparer = Preparer::new(manifest.input.clone(), model.tokenizer.clone());
@@ -44,12 +56,26 @@ pub fn evaluate(model: &Model, path: &Path, bad_rows: BadRows) -> Result<(Figure
         .iter()
         .filter_map(|example| Some((example.features()?, example.labels.as_slice())))
         .collect();
-    let judge = Judge {
-        network: &network,
-        labels: &manifest.labels,
-        objective: manifest.objective,
-        device: &Device::Cpu,
+    let (figures, answers) = answer(model, manifest.precision, &rows)?;
+    let labels_agree_with_f32 = if manifest.precision.is_f32() {
+        None
+    } else {
+        let (_, exact) = answer(model, Precision::F32, &rows)?;
+        Some(answers.iter().zip(exact).filter(|(answer, exact)| answer.given == exact.given).count())
     };
-    let answers = judge.answer(&rows).map_err(failed)?;
-    Ok((judge.figures(&answers, &rows), dataset.skipped + skipped))
+    Ok(Evaluation { figures, labels_agree_with_f32, skipped: dataset.skipped + skipped })
+}
+
+fn answer(
+    model: &Model,
+    precision: Precision,
+    rows: &[(&Features, &[u32])],
+) -> Result<(Figures, Vec<Answered>), EvaluateError> {
+    let manifest = &model.manifest;
+    let plan = Plan::new(&manifest.architecture, &model.weights, precision, &Device::Cpu)
+        .map_err(|error| EvaluateError::Failed(error.to_string()))?;
+    let judge =
+        Judge { runner: Runner::Engine(&plan), labels: &manifest.labels, objective: manifest.objective };
+    let answers = judge.answer(rows).map_err(EvaluateError::Failed)?;
+    Ok((judge.figures(&answers, rows), answers))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::Device;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use sconce::engine::Precision;
 use sconce::image::{Fit, Preparation};
 use sconce::model::{Draft, GoldenInput, InputPreparation, Manifest, TextInput, publish};
 use sconce::name::Version;
@@ -86,6 +87,7 @@ fn manifest(architecture: Architecture) -> Manifest {
         description: "random weights, for tests".into(),
         licence: String::new(),
         objective: Objective::MultiClass,
+        precision: Precision::F32,
         labels: ["circle", "cross", "square"].map(String::from).into(),
         architecture,
         input: InputPreparation::Picture(Preparation {

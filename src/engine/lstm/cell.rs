@@ -1,0 +1,172 @@
+//! One layer in one direction in the precision of its plan, and the states of its rows.
+
+use super::plan::LstmPlanError;
+use crate::engine::Precision;
+use crate::kernels::aligned::Aligned;
+use crate::kernels::cpu::Level;
+use crate::kernels::lstm::{self, Input, Row, Weights};
+use crate::kernels::lstm_i16;
+
+/// Weights of one layer in one direction.
+#[derive(Debug)]
+pub(super) enum Cell {
+    /// In f32.
+    F32(lstm::Cell),
+    /// In 16-bit fixed point.
+    Int16(lstm_i16::Cell),
+}
+
+/// What a layer reads, row by row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    /// The first: token ids.
+    Tokens(Input<'a>),
+    /// An upper one: hidden states, `stride` from one row to the next.
+    Hidden { states: &'a Hidden, stride: usize },
+}
+
+/// Hidden states, and the same in fixed point where the precision asks for it.
+#[derive(Debug)]
+pub(super) struct Hidden {
+    pub(super) values: Aligned,
+    /// As long as `values`, or empty.
+    fixed: Aligned<i16>,
+}
+
+/// The states of every slot in one layer or direction.
+#[derive(Debug)]
+pub(super) struct Memory {
+    before: Hidden,
+    pub(super) after: Hidden,
+    cells: Aligned,
+}
+
+/// Sums of a gate's magnitudes that stay far from infinity: fixed point has no NaN to show that one was reached.
+const GATE_MAX: f64 = 1e30;
+
+impl Cell {
+    /// Packs a layer; the first one when it reads values of up to `largest`, an upper one when they are hidden states.
+    pub(super) fn new(
+        (level, precision): (Level, Precision),
+        hidden: usize,
+        weights: Weights<'_>,
+        largest: Option<f32>,
+    ) -> Result<Self, LstmPlanError> {
+        if precision == Precision::F32 {
+            return Ok(Self::F32(lstm::Cell::new(level, hidden, weights)));
+        }
+        let gate = heaviest_gate(hidden, weights, largest.unwrap_or(1.0));
+        if gate > GATE_MAX {
+            return Err(LstmPlanError::TooLarge { gate });
+        }
+        let pack = if largest.is_some() { lstm_i16::Cell::first } else { lstm_i16::Cell::upper };
+        Ok(Self::Int16(pack(level, hidden, weights)))
+    }
+
+    /// Values of one state.
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Self::F32(cell) => cell.width(),
+            Self::Int16(cell) => cell.width(),
+        }
+    }
+
+    /// Values of one folded input.
+    pub(super) fn folded_width(&self) -> usize {
+        match self {
+            Self::F32(cell) => cell.folded_width(),
+            Self::Int16(cell) => cell.folded_width(),
+        }
+    }
+
+    /// What [`Input::Folded`] reads, for rows of raw inputs.
+    pub(super) fn fold(&self, x: &[f32]) -> Aligned {
+        match self {
+            Self::F32(cell) => cell.fold(x),
+            Self::Int16(cell) => cell.fold(x),
+        }
+    }
+
+    /// Hidden states for this cell to read or write, all 0.
+    pub(super) fn hidden(&self, len: usize) -> Hidden {
+        let fixed = if matches!(self, Self::Int16(_)) { len } else { 0 };
+        Hidden { values: Aligned::zeros(len), fixed: Aligned::zeros_i16(fixed) }
+    }
+
+    /// The states of so many slots.
+    pub(super) fn memory(&self, slots: usize) -> Memory {
+        let len = slots * self.width();
+        Memory { before: self.hidden(len), after: self.hidden(len), cells: Aligned::zeros(len) }
+    }
+
+    /// Advances the rows by one token.
+    pub(super) fn step(&self, rows: &[Row], source: Source<'_>, memory: &mut Memory) {
+        let Memory { before, after, cells } = memory;
+        match self {
+            Self::F32(cell) => {
+                let input = match source {
+                    Source::Tokens(input) => input,
+                    Source::Hidden { states, stride } => Input::Raw { values: &states.values, stride },
+                };
+                let states = lstm::States { before: &before.values, after: &mut after.values, cells };
+                cell.step(rows, input, states);
+            }
+            Self::Int16(cell) => {
+                let input = match source {
+                    Source::Tokens(input) => lstm_i16::Input::First(input),
+                    Source::Hidden { states, stride } => {
+                        lstm_i16::Input::Hidden { values: &states.fixed, stride }
+                    }
+                };
+                let states = lstm_i16::States {
+                    before: &before.fixed,
+                    after: &mut after.fixed,
+                    hidden: &mut after.values,
+                    cells,
+                };
+                cell.step(rows, input, states);
+            }
+        }
+    }
+}
+
+impl Hidden {
+    /// Writes states from `at` on.
+    pub(super) fn write(&mut self, at: usize, states: &[f32]) {
+        self.values[at..][..states.len()].copy_from_slice(states);
+        if !self.fixed.is_empty() {
+            lstm_i16::quantise_all(states, &mut self.fixed[at..][..states.len()]);
+        }
+    }
+
+    fn clear(&mut self, at: usize, len: usize) {
+        self.values[at..][..len].fill(0.0);
+        if !self.fixed.is_empty() {
+            self.fixed[at..][..len].fill(0);
+        }
+    }
+}
+
+impl Memory {
+    /// Forgets the states of a slot.
+    pub(super) fn clear(&mut self, slot: usize, width: usize) {
+        self.before.clear(slot * width, width);
+        self.cells[slot * width..][..width].fill(0.0);
+    }
+
+    /// Moves on by a token.
+    pub(super) fn turn(&mut self) {
+        std::mem::swap(&mut self.before, &mut self.after);
+    }
+}
+
+/// The largest sum of magnitudes that a gate can add up, for inputs of up to `largest`.
+fn heaviest_gate(hidden: usize, weights: Weights<'_>, largest: f32) -> f64 {
+    let sum = |row: &[f32]| row.iter().map(|weight| f64::from(weight.abs())).sum::<f64>();
+    let inputs = weights.input.len() / weights.bias.len().max(1);
+    let rows = weights.input.chunks(inputs.max(1)).zip(weights.recurrent.chunks(hidden.max(1)));
+    let gates = rows.zip(weights.bias).map(|((input, recurrent), bias)| {
+        sum(input) * f64::from(largest) + sum(recurrent) + f64::from(bias.abs())
+    });
+    gates.fold(0.0, f64::max)
+}
