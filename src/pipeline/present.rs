@@ -249,8 +249,8 @@ mod tests {
         for round in 0..400_u16 {
             let spread = f32::from(round % 100 + 1);
             let values: Vec<f32> =
-                (0..1 + round % 40).map(|_| generator.random_range(-spread..spread)).collect();
-            let labels: Vec<String> = values.iter().map(|value| value.to_string()).collect();
+                (0..=round % 40).map(|_| generator.random_range(-spread..spread)).collect();
+            let labels: Vec<String> = values.iter().map(ToString::to_string).collect();
             let classes = Presenter::new(Objective::MultiClass, &labels);
             let tags = Presenter::new(Objective::MultiLabel, &labels);
             let binary = presenter(Objective::Binary, &["no", "yes"]);

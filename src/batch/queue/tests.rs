@@ -9,8 +9,8 @@ use crate::telemetry::metrics::install_metrics;
 type Waiting = oneshot::Receiver<Reply<()>>;
 
 /// A queue named for its series of metrics, with rows of such work in it.
-fn queue(config: Config, works: &[usize]) -> (Queue<usize, ()>, Vec<Waiting>) {
-    let queue = Queue::new(Bounds::new(&config), 2, BatchMeter::new(&config.name));
+fn queue(config: &Config, works: &[usize]) -> (Queue<usize, ()>, Vec<Waiting>) {
+    let queue = Queue::new(Bounds::new(config), 2, BatchMeter::new(&config.name));
     let waiting = works.iter().map(|work| push(&queue, *work).unwrap()).collect();
     (queue, waiting)
 }
@@ -54,11 +54,13 @@ fn idle_workers_share_a_burst_and_busy_ones_leave_it_to_them() {
     }
 }
 
+/// Work of what waits, idle others, room, held; rows taken, reason.
+type Case = (&'static [usize], usize, usize, usize, &'static [usize], &'static str);
+
 #[test]
 fn what_ended_a_taking_is_counted() {
     let metrics = install_metrics();
-    // (work of what waits, idle others, room, held) → rows taken, reason
-    let cases: [(&[usize], usize, usize, usize, &[usize], &str); 9] = [
+    let cases: [Case; 9] = [
         (&[1, 1, 1], 0, 4, 0, &[1, 1, 1], "drained"),
         (&[1, 1, 1], 0, 3, 0, &[1, 1, 1], "drained"),
         (&[1, 1, 1], 0, 2, 0, &[1, 1], "full"),
@@ -71,7 +73,7 @@ fn what_ended_a_taking_is_counted() {
     ];
     for (case, (works, idle, room, held, taken, reason)) in cases.into_iter().enumerate() {
         let name = format!("dispatch-{case}");
-        let (queue, _waiting) = queue(config(&name), works);
+        let (queue, _waiting) = queue(&config(&name), works);
         queue.lock().idle = idle;
         assert_eq!(take(&queue, room, held), taken, "{case}");
         let text = metrics.render();
@@ -90,7 +92,7 @@ fn what_ended_a_taking_is_counted() {
 #[test]
 fn a_busy_worker_that_takes_nothing_has_dispatched_nothing() {
     let metrics = install_metrics();
-    let (queue, _waiting) = queue(config("dispatch-none"), &[1, 1]);
+    let (queue, _waiting) = queue(&config("dispatch-none"), &[1, 1]);
     queue.lock().idle = 1;
     assert!(take(&queue, 4, 3).is_empty());
     let text = metrics.render();
@@ -104,7 +106,7 @@ fn a_busy_worker_that_takes_nothing_has_dispatched_nothing() {
 #[test]
 fn a_queue_is_full_of_rows_or_of_work_and_says_which() {
     let full = |works: &[usize], work| {
-        let (queue, _waiting) = queue(config("bounds"), works);
+        let (queue, _waiting) = queue(&config("bounds"), works);
         match push(&queue, work) {
             Ok(_) => None,
             Err(Error::Full { unit, waiting, max, .. }) => Some((unit, waiting, max)),
@@ -122,7 +124,7 @@ fn a_queue_is_full_of_rows_or_of_work_and_says_which() {
 
 #[test]
 fn work_that_left_makes_room() {
-    let (queue, mut waiting) = queue(config("room"), &[60, 30, 10]);
+    let (queue, mut waiting) = queue(&config("room"), &[60, 30, 10]);
     push(&queue, 1).unwrap_err();
     // The caller of the second goes away: its work is not worth refusing another row for.
     drop(waiting.remove(1));
@@ -141,7 +143,7 @@ fn work_that_left_makes_room() {
 #[test]
 fn a_refused_caller_is_told_the_time_that_the_waiting_work_takes() {
     let wait = |works: &[usize]| {
-        let (queue, _waiting) = queue(config("retry"), works);
+        let (queue, _waiting) = queue(&config("retry"), works);
         // Two workers, each with 10 pixels a second.
         queue.record(1000, Duration::from_secs(100));
         match push(&queue, 100) {
