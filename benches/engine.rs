@@ -1,4 +1,5 @@
-//! Rows a second of the candle engine, for the two networks that every comparison uses.
+//! Rows a second of the candle engine and of ours on one and two threads, for the two networks that every comparison
+//! uses.
 //!
 //! Sketch, a row: the LSTM (20,000 × 128 → 256, 64 tokens) does 64 · 2 · 4 · 256 · (128 + 256) = 50 MFLOP; the
 //! article's network on 14 × 14 does 2 · 196 · 9 · (3 · 64 + 64 · 128) + 2 · 6,272 · 10 = 29.7 MFLOP.
@@ -6,10 +7,10 @@
 use criterion::{BatchSize, Criterion, Throughput};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use sconce::batch::Engine as _;
-use sconce::engine::CandleEngine;
+use sconce::batch::Engine;
+use sconce::engine::{CandleEngine, Plan, Precision};
 use sconce::nn::{Architecture, Network, Weights, conv, lstm};
-use sconce::value::Features;
+use sconce::value::{Features, Logits};
 
 const TOKENS: u32 = 64;
 
@@ -43,7 +44,7 @@ fn picture(row: u32) -> Features {
 }
 
 /// Admits a full batch and steps until every row is out.
-fn run(engine: &mut CandleEngine, rows: &[Features]) -> usize {
+fn run(engine: &mut impl Engine<Row = Features, Answer = Logits>, rows: &[Features]) -> usize {
     for (slot, row) in rows.iter().enumerate() {
         engine.admit(slot, row.clone()).expect("a row that fits");
     }
@@ -72,5 +73,32 @@ pub(crate) fn benches(criterion: &mut Criterion) {
             });
         }
         group.finish();
+        with_threads(criterion, (name, &architecture), row);
     }
+}
+
+/// The engine that serves a CPU, on one thread and on two: a lone row and a few may use idle cores.
+fn with_threads(
+    criterion: &mut Criterion,
+    (name, architecture): (&str, &Architecture),
+    row: fn(u32) -> Features,
+) {
+    let device = candle_core::Device::Cpu;
+    let weights = Weights::initialise(architecture, &mut ChaCha8Rng::seed_from_u64(1), &device);
+    let plan = Plan::new(architecture, &weights.expect("weights"), Precision::F32, &device)
+        .expect("a plan")
+        .for_threads(2);
+    let mut group = criterion.benchmark_group(format!("engine/{name} on kernels"));
+    for batch in [1, 8] {
+        let rows: Vec<_> = (0..batch).map(row).collect();
+        for threads in [1, 2] {
+            let mut engine = plan.engine(rows.len());
+            engine.lend(threads - 1);
+            group.throughput(Throughput::Elements(u64::from(batch)));
+            group.bench_function(format!("batch {batch}, threads {threads}"), |bencher| {
+                bencher.iter_batched(|| rows.clone(), |rows| run(&mut engine, &rows), BatchSize::SmallInput);
+            });
+        }
+    }
+    group.finish();
 }

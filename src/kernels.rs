@@ -13,6 +13,7 @@ mod lanes;
 mod packed_i16;
 mod pairs;
 mod panels;
+mod scatter;
 mod tile;
 
 pub mod activation;
@@ -20,6 +21,7 @@ pub mod aligned;
 pub mod conv;
 pub mod conv_direct;
 pub mod cpu;
+pub mod crew;
 pub mod curve;
 pub mod dot;
 pub mod gemm;

@@ -167,6 +167,8 @@ pub const LSTM_TABLE_BYTES_DEFAULT: usize = 128 * MIB;
 pub const WORKERS_MAX: usize = 256;
 /// Answers that wait to be computed again, alone; more are skipped.
 pub const VERIFY_WAITING_MAX: usize = 64;
+/// Threads that compute one lone row together: more share a step of microseconds in vain.
+pub const CREW_THREADS_MAX: usize = 8;
 
 // --- Import -----------------------------------------------------------------------------------
 

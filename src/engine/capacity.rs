@@ -51,8 +51,8 @@ impl Plan {
     #[must_use]
     pub fn step_work_max(&self) -> Option<usize> {
         match self {
-            Self::Lstm(_) => None,
-            Self::Conv(_) => Some(STEP_PIXELS_MAX),
+            Self::Lstm(..) => None,
+            Self::Conv(..) => Some(STEP_PIXELS_MAX),
             Self::Candle(network, _) => Some(match network.architecture() {
                 Architecture::LstmClassifier(_) => STEP_TOKENS_MAX,
                 Architecture::ConvClassifier(_) => STEP_PIXELS_MAX,
@@ -79,8 +79,8 @@ impl Plan {
     /// A row that the network takes; rows differ, so that they read different parts of an embedding.
     fn example(&self, row: usize) -> Features {
         let architecture = match self {
-            Self::Lstm(plan) => plan.architecture(),
-            Self::Conv(plan) => return Features::Pixels(vec![0.5; plan.pixels()].into()),
+            Self::Lstm(plan, _) => plan.architecture(),
+            Self::Conv(plan, _) => return Features::Pixels(vec![0.5; plan.pixels()].into()),
             Self::Candle(network, _) => network.architecture(),
         };
         match architecture {
@@ -98,15 +98,15 @@ impl Plan {
     /// Rows that the engine computes at once within a step: fewer leave it part empty, and so do some more.
     fn rows_together(&self) -> usize {
         match self {
-            Self::Lstm(_) => TILE_ROWS,
-            Self::Conv(plan) => plan.group(),
+            Self::Lstm(..) => TILE_ROWS,
+            Self::Conv(plan, _) => plan.group(),
             Self::Candle(..) => 1,
         }
     }
 
     fn is_on_cpu(&self) -> bool {
         match self {
-            Self::Lstm(_) | Self::Conv(_) => true,
+            Self::Lstm(..) | Self::Conv(..) => true,
             Self::Candle(_, device) => device.is_cpu(),
         }
     }

@@ -11,6 +11,7 @@ mod plan;
 use std::sync::Arc;
 
 use crate::batch::{Engine, RowError};
+use crate::kernels::crew::{Crew, Team};
 use crate::value::{Features, Logits};
 
 use plan::Memory;
@@ -25,6 +26,7 @@ pub struct ConvEngine {
     logits: Vec<f32>,
     /// Slots that pass together.
     group: Vec<usize>,
+    team: Team,
 }
 
 impl ConvEngine {
@@ -38,8 +40,15 @@ impl ConvEngine {
             memory: plan.memory(group),
             logits: vec![0.0; group * plan.outputs()],
             group: Vec::with_capacity(group),
+            team: Team::default(),
             plan,
         }
+    }
+
+    /// The same with a crew, which it shares with the plan's other engines: it computes on as many cores as it is
+    /// [lent](Engine::lend).
+    pub(super) fn helped_by(self, crew: Arc<Crew>) -> Self {
+        Self { team: Team::of(crew), ..self }
     }
 
     /// Computes the pictures of `self.group` and empties it.
@@ -52,7 +61,7 @@ impl ConvEngine {
         }
         let outputs = self.plan.outputs();
         let logits = &mut self.logits[..pictures * outputs];
-        self.plan.run(pictures, &mut self.memory, logits);
+        self.plan.run(&mut self.team, (pictures, &mut self.memory), logits);
         for (slot, logits) in self.group.drain(..).zip(logits.chunks_exact(outputs)) {
             self.slots[slot] = None;
             let answer = Logits::new(outputs, logits.to_vec());
@@ -86,6 +95,10 @@ impl Engine for ConvEngine {
         Ok(())
     }
 
+    fn lend(&mut self, idle: usize) {
+        self.team.lend(idle);
+    }
+
     fn step(&mut self, finished: &mut Vec<(usize, Result<Logits, RowError>)>) {
         for slot in 0..self.slots.len() {
             if self.slots[slot].is_some() {
@@ -107,6 +120,7 @@ impl Engine for ConvEngine {
     fn reset(&mut self) {
         self.slots.fill(None);
         self.group.clear();
+        self.team.lend(0);
     }
 }
 

@@ -15,6 +15,7 @@ mod row;
 use std::sync::Arc;
 
 use crate::batch::{Engine, RowError};
+use crate::kernels::crew::{Ahead, Crew, Team};
 use crate::kernels::lstm::Row;
 use crate::value::{Features, Logits};
 
@@ -35,6 +36,7 @@ pub struct LstmEngine {
     batch: Vec<Row>,
     /// Of two directions: what upper layers read, a row each.
     inputs: Hidden,
+    team: Team,
 }
 
 impl LstmEngine {
@@ -50,8 +52,24 @@ impl LstmEngine {
             pool: Pool::new(&plan, capacity),
             batch: Vec::with_capacity(capacity),
             inputs: plan.cell(0, 0).hidden(inputs),
+            team: Team::default(),
             plan,
         }
+    }
+
+    /// The same with a crew, which it shares with the plan's other engines: it computes on as many cores as it is
+    /// [lent](Engine::lend).
+    pub(super) fn helped_by(self, crew: Arc<Crew>) -> Self {
+        Self { team: Team::of(crew), ..self }
+    }
+
+    /// Calls for help with the rows that are held, if it is lent any.
+    fn call(&mut self) {
+        let (plan, slots) = (&self.plan, &self.slots);
+        self.team.call(|| Ahead {
+            each: plan.cell(0, 0).products() * slots.iter().flatten().count(),
+            all: slots.iter().flatten().map(|held| held.products(plan)).sum(),
+        });
     }
 
     /// Advances the rows that are in this layer.
@@ -70,7 +88,7 @@ impl LstmEngine {
             }
             _ => Source::Hidden { states: &self.inputs, stride: 2 * self.plan.hidden() },
         };
-        self.plan.cell(layer, direction).step(&self.batch, source, memory);
+        self.plan.cell(layer, direction).step(&mut self.team, (&self.batch, source), memory);
         self.keep(layer, direction);
     }
 
@@ -161,7 +179,12 @@ impl Engine for LstmEngine {
         Ok(())
     }
 
+    fn lend(&mut self, idle: usize) {
+        self.team.lend(idle);
+    }
+
     fn step(&mut self, finished: &mut Vec<(usize, Result<Logits, RowError>)>) {
+        self.call();
         for layer in 0..self.plan.layers() {
             for direction in 0..self.plan.directions() {
                 self.advance(layer, direction);
@@ -178,6 +201,7 @@ impl Engine for LstmEngine {
 
     fn reset(&mut self) {
         self.slots.fill_with(|| None);
+        self.team.lend(0);
     }
 }
 

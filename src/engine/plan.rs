@@ -10,7 +10,8 @@ use super::{
 };
 use crate::batch::{Engine, RowError};
 use crate::kernels::cpu::Level;
-use crate::limits::LSTM_TABLE_BYTES_DEFAULT;
+use crate::kernels::crew::Crew;
+use crate::limits::{CREW_THREADS_MAX, LSTM_TABLE_BYTES_DEFAULT};
 use crate::nn::{Architecture, Mismatch, Network, Weights};
 use crate::value::{Features, Logits};
 
@@ -27,10 +28,10 @@ pub enum EngineChoice {
 /// A network laid out for one device. Cloning is cheap: clones and the engines they make share its weights.
 #[derive(Clone, Debug)]
 pub enum Plan {
-    /// A text classifier on our kernels.
-    Lstm(Arc<LstmPlan>),
-    /// An image classifier on our kernels.
-    Conv(Arc<ConvPlan>),
+    /// A text classifier on our kernels, and who helps its engines.
+    Lstm(Arc<LstmPlan>, Arc<Crew>),
+    /// An image classifier on our kernels, and who helps its engines.
+    Conv(Arc<ConvPlan>, Arc<Crew>),
     /// Any network on any device, through candle.
     Candle(Network, Device),
 }
@@ -81,11 +82,11 @@ impl Plan {
             Architecture::LstmClassifier(config) if device.is_cpu() => {
                 let (level, table_bytes_max) = (Level::detect(), LSTM_TABLE_BYTES_DEFAULT);
                 let layout = LstmLayout { level, table_bytes_max, precision };
-                Ok(Self::Lstm(Arc::new(LstmPlan::new(config, weights, layout)?)))
+                Ok(Self::Lstm(Arc::new(LstmPlan::new(config, weights, layout)?), Arc::default()))
             }
             _ if !precision.is_f32() => Err(PlanError::Precision { precision }),
             Architecture::ConvClassifier(config) if device.is_cpu() => {
-                Ok(Self::Conv(Arc::new(ConvPlan::new(config, weights)?)))
+                Ok(Self::Conv(Arc::new(ConvPlan::new(config, weights)?), Arc::default()))
             }
             Architecture::LstmClassifier(_) | Architecture::ConvClassifier(_) => {
                 Self::candle(architecture, weights, device)
@@ -106,12 +107,35 @@ impl Plan {
         Ok(Self::Candle(Network::new(architecture, &moved)?, device.clone()))
     }
 
+    /// The same for so many threads, one of them the engine's own: one engine at a time may compute what it holds on
+    /// all of them, when it is [lent](Engine::lend) the cores. Without this every engine is alone on its thread. The
+    /// answers are the same to the bit.
+    ///
+    /// Without a batching layer, an engine on `threads` cores is
+    /// `plan.for_threads(threads).engine(capacity)` followed by one `lend(threads - 1)`.
+    #[must_use]
+    pub fn for_threads(self, threads: usize) -> Self {
+        let crew = |scratch| Arc::new(Crew::new(threads.clamp(1, CREW_THREADS_MAX) - 1, scratch));
+        match self {
+            Self::Lstm(plan, _) => Self::Lstm(plan, crew(0)),
+            Self::Conv(plan, _) => {
+                let scratch = plan.scratch();
+                Self::Conv(plan, crew(scratch))
+            }
+            Self::Candle(..) => self,
+        }
+    }
+
     /// An engine for `capacity` rows.
     #[must_use]
     pub fn engine(&self, capacity: usize) -> PlannedEngine {
         match self {
-            Self::Lstm(plan) => PlannedEngine::Lstm(LstmEngine::new(Arc::clone(plan), capacity)),
-            Self::Conv(plan) => PlannedEngine::Conv(ConvEngine::new(Arc::clone(plan), capacity)),
+            Self::Lstm(plan, crew) => {
+                PlannedEngine::Lstm(LstmEngine::new(Arc::clone(plan), capacity).helped_by(Arc::clone(crew)))
+            }
+            Self::Conv(plan, crew) => {
+                PlannedEngine::Conv(ConvEngine::new(Arc::clone(plan), capacity).helped_by(Arc::clone(crew)))
+            }
             Self::Candle(network, device) => {
                 PlannedEngine::Candle(CandleEngine::new(network.clone(), device.clone(), capacity))
             }
@@ -159,6 +183,10 @@ impl Engine for PlannedEngine {
 
     fn admit(&mut self, slot: usize, row: Features) -> Result<(), RowError> {
         each!(self, engine => engine.admit(slot, row))
+    }
+
+    fn lend(&mut self, idle: usize) {
+        each!(self, engine => engine.lend(idle));
     }
 
     fn step(&mut self, finished: &mut Vec<(usize, Result<Logits, RowError>)>) {

@@ -67,6 +67,17 @@ pub struct Layer<'a> {
     pub output: Map,
 }
 
+/// The maps of a batch: a layer reads one and writes the other.
+#[derive(Debug)]
+pub struct Maps<'a> {
+    /// Pictures of the batch.
+    pub pictures: usize,
+    /// Their maps before the layer, one after another.
+    pub input: &'a [f32],
+    /// Their maps after it.
+    pub output: &'a mut [f32],
+}
+
 /// What is done to the sums before they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct After {

@@ -7,13 +7,21 @@
 //!
 //! Error: a rounding a product, all in one sum: ≤ 1e-5 of the largest output (tested against f64).
 
+use std::ops::Range;
+use std::slice;
+
 use super::aligned::Aligned;
-use super::conv::{Layer, Shape};
+use super::conv::{Layer, Maps, Shape};
 use super::cpu::Level;
+use super::crew::{Load, Team};
 use super::curve::Curve;
 use super::map::Map;
 use super::panels::{BLOCK, Panels, padded, rounded};
+use super::scatter::Scatter;
 use super::tile::{Product, cut, multiply};
+
+/// Positions of a map that fall to one thread at most, where threads share it: register tiles of 6 and of 8 rows.
+const SHARED_POSITIONS: usize = 48;
 
 /// A packed convolution. Shared between threads; nothing changes it.
 #[derive(Clone, Debug)]
@@ -77,42 +85,71 @@ impl Direct {
         }
     }
 
-    /// Convolves the maps of a batch.
+    /// Convolves the maps of a batch, each position by itself, by whichever thread of the team.
     ///
     /// # Panics
     /// A slice is shorter than that many maps.
-    pub fn run(&self, pictures: usize, input: &[f32], output: &mut [f32]) {
-        let (input, output) =
-            (&input[..pictures * self.input.len()], &mut output[..pictures * self.output.len()]);
-        // Panels outside, pictures inside: a panel is read once for all of them.
-        for panel in self.panels.cuts() {
-            let inputs = input.chunks_exact(self.input.len());
-            for (input, output) in inputs.zip(output.chunks_exact_mut(self.output.len())) {
-                self.convolve(panel, input, output);
+    pub fn run(&self, team: &mut Team, maps: Maps<'_>) {
+        let Maps { pictures, input, output } = maps;
+        let input = &input[..pictures * self.input.len()];
+        let output = Scatter::new(&mut output[..pictures * self.output.len()]);
+        let products = pictures * self.outs.len() * self.panels.len();
+        let cuts = |count: usize| Load { parts: count * pictures * self.panels.count(), products };
+        let most = self.outs.len().div_ceil(SHARED_POSITIONS);
+        let cut = if team.people(cuts(most)) > 1 { most } else { 1 };
+        team.share(cuts(cut), &mut [], |parts, _| {
+            // Panels outside, pictures inside: a panel is read once for all of them.
+            for part in parts {
+                let (panel, picture, piece) = (part / cut / pictures, part / cut % pictures, part % cut);
+                let input = &input[picture * self.input.len()..][..self.input.len()];
+                let output = output.from(picture * self.output.len());
+                self.convolve(self.panels.cut(panel), self.piece(piece, cut), (input, output));
             }
-        }
+        });
         if self.curve.is_smooth() {
-            for output in output.chunks_exact_mut(self.output.len()) {
-                for &at in &self.outs {
-                    self.curve.smooth_all(self.level, &mut output[at as usize..][..self.output.depth]);
+            team.share(Load { parts: pictures * cut, products }, &mut [], |parts, _| {
+                for part in parts {
+                    self.smooth(self.piece(part % cut, cut), output.from(part / cut * self.output.len()));
                 }
-            }
+            });
         }
     }
 
-    /// The outputs of one panel for one picture's map; smooth activations are left to do.
-    fn convolve(&self, (first, blocks): (usize, usize), input: &[f32], output: &mut [f32]) {
+    /// The positions of one of so many pieces of a map.
+    fn piece(&self, piece: usize, pieces: usize) -> Range<usize> {
+        let positions = self.outs.len();
+        piece * positions / pieces..(piece + 1) * positions / pieces
+    }
+
+    /// The outputs of one panel for some positions of one picture's map; smooth activations are left to do.
+    fn convolve(
+        &self,
+        (first, blocks): (usize, usize),
+        positions: Range<usize>,
+        (input, output): (&[f32], Scatter<'_>),
+    ) {
         let product = Product {
             input,
-            rows: &self.rows,
+            rows: &self.rows[positions.clone()],
             runs: &self.runs,
             run: self.run,
             panel: self.panels.panel(0, (first, blocks)),
             bias: Some(&self.bias[first * BLOCK..(first + blocks) * BLOCK]),
             floor: self.curve.floor(),
-            outs: &self.outs,
+            outs: &self.outs[positions],
         };
-        multiply(self.level, &product, &mut output[first * BLOCK..]);
+        // SAFETY: a panel of a position is one thread's.
+        unsafe { multiply(self.level, &product, output.from(first * BLOCK)) };
+    }
+
+    /// The activation of some positions of one picture's map.
+    fn smooth(&self, positions: Range<usize>, output: Scatter<'_>) {
+        for &at in &self.outs[positions] {
+            let depth = self.output.depth;
+            // SAFETY: the position's channels are inside, initialised, and this thread's.
+            let channels = unsafe { slice::from_raw_parts_mut(output.at(at as usize, depth), depth) };
+            self.curve.smooth_all(self.level, channels);
+        }
     }
 }
 
@@ -143,7 +180,8 @@ mod tests {
         let map = case.output(false);
         let layer = Direct::new(level, &case.layer(after, (input, map)));
         let mut output = Aligned::zeros(case.pictures.len() * map.len());
-        layer.run(case.pictures.len(), &case.placed(&input), &mut output);
+        let maps = Maps { pictures: case.pictures.len(), input: &case.placed(&input), output: &mut output };
+        layer.run(&mut Team::default(), maps);
         case.error(after, &map, &output)
     }
 

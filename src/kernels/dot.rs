@@ -10,11 +10,18 @@
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 #![expect(clippy::needless_range_loop, reason = "a reference to one sum would keep all of them in memory")]
 
+use std::ops::Range;
+
 use super::aligned::Aligned;
 use super::checked::Checked;
 use super::cpu::Level;
+use super::crew::{Load, Team};
 use super::lanes::{self, Kernel, Lanes};
 use super::panels::BLOCK;
+use super::scatter::Scatter;
+
+/// Outputs that fall to one thread at most, where threads share them.
+const SHARED_OUTPUTS: usize = 2;
 
 /// The weights and bias of a linear layer. Shared between threads; nothing changes it.
 #[derive(Clone, Debug)]
@@ -52,24 +59,35 @@ impl Dot {
     ///
     /// # Panics
     /// `input` and `output` are not as many whole rows.
-    pub fn run(&self, input: &[f32], output: &mut [f32]) {
+    pub fn run(&self, team: &mut Team, input: &[f32], output: &mut [f32]) {
         let rows = input.len() / self.inputs;
         assert!(input.len() == rows * self.inputs, "whole rows");
         assert!(output.len() == rows * self.outputs(), "a row of outputs for every row of inputs");
-        lanes::run(self.level, Task { layer: self, rows, input, output });
+        let outputs = self.outputs();
+        let load = |parts| Load { parts, products: rows * self.weights.len() };
+        let most = outputs.div_ceil(SHARED_OUTPUTS);
+        let parts = if team.people(load(most)) > 1 { most } else { 1 };
+        let output = Scatter::new(output);
+        team.share(load(parts), &mut [], |claimed, _| {
+            for part in claimed {
+                let outputs = part * outputs / parts..(part + 1) * outputs / parts;
+                lanes::run(self.level, Task { layer: self, rows, outputs, input, output });
+            }
+        });
     }
 }
 
 struct Task<'a> {
     layer: &'a Dot,
     rows: usize,
+    outputs: Range<usize>,
     input: &'a [f32],
-    output: &'a mut [f32],
+    output: Scatter<'a>,
 }
 
 impl Kernel for Task<'_> {
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    unsafe fn run<V: Lanes>(self) {
         // SAFETY: the caller promises the instructions.
         let machine = unsafe { Checked::<V>::assume() };
         let most = if V::REGISTERS < 32 { 2 } else { 4 };
@@ -85,13 +103,12 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
-    /// All outputs of `R` rows; how many rows that were.
+    /// The outputs of `R` rows; how many rows that were.
     #[inline(always)]
-    fn outputs<V: Lanes, const R: usize>(&mut self, machine: Checked<V>, row: usize) -> usize {
-        let outputs = self.layer.outputs();
-        let mut output = 0;
-        while output < outputs {
-            output += match outputs - output {
+    fn outputs<V: Lanes, const R: usize>(&self, machine: Checked<V>, row: usize) -> usize {
+        let mut output = self.outputs.start;
+        while output < self.outputs.end {
+            output += match self.outputs.end - output {
                 1 => self.tile::<V, R, 1>(machine, row, output),
                 2 | 3 => self.tile::<V, R, 2>(machine, row, output),
                 _ => self.tile::<V, R, 4>(machine, row, output),
@@ -103,7 +120,7 @@ impl Task<'_> {
     /// `N` outputs of `R` rows; how many outputs that were.
     #[inline(always)]
     fn tile<V: Lanes, const R: usize, const N: usize>(
-        &mut self,
+        &self,
         machine: Checked<V>,
         row: usize,
         output: usize,
@@ -129,8 +146,9 @@ impl Task<'_> {
                 let mut lanes = [0.0; BLOCK];
                 machine.store(sums[r][n], &mut lanes, 0);
                 let sum: f32 = lanes.iter().sum();
-                self.output[(row + r) * self.layer.outputs() + output + n] =
-                    self.layer.bias[output + n] + sum;
+                let place = self.output.at((row + r) * self.layer.outputs() + output + n, 1);
+                // SAFETY: it is inside, and this output is one thread's.
+                unsafe { *place = self.layer.bias[output + n] + sum };
             }
         }
         N
@@ -152,10 +170,10 @@ mod tests {
                 let layer = Dot::new(level, INPUTS, &bias, weight);
                 for rows in 0..=9 {
                     let mut together = vec![0.0; rows * outputs];
-                    layer.run(&input[..rows * INPUTS], &mut together);
+                    layer.run(&mut Team::default(), &input[..rows * INPUTS], &mut together);
                     for (row, together) in input.chunks_exact(INPUTS).zip(together.chunks_exact(outputs)) {
                         let mut alone = vec![0.0; outputs];
-                        layer.run(row, &mut alone);
+                        layer.run(&mut Team::default(), row, &mut alone);
                         assert_eq!(alone, together, "{level:?}");
                         for (output, found) in together.iter().enumerate() {
                             let products = row.iter().enumerate();

@@ -17,9 +17,11 @@
 
 use super::aligned::{Aligned, LINE};
 use super::cpu::Level;
+use super::crew::{Load, Parts, Team};
 use super::gates::update;
 use super::gemm::{Packed, VECTORS, accumulate, for_height, tiles};
 use super::lanes::{self, Kernel, Lanes};
+use super::scatter::Scatter;
 use input::{Inputs, column_scalar, columns, gate_row};
 
 pub(super) mod input;
@@ -28,6 +30,8 @@ pub(super) mod input;
 pub const TILE_ROWS: usize = super::gemm::TILE_ROWS_MAX;
 /// Rows whose gates are computed in step.
 const TOGETHER: usize = 3;
+/// Rows whose states are asked for ahead where threads share a step: 32 KiB of 256 units.
+const PREFETCHED_ROWS: usize = 32;
 
 /// The weights of one layer in one direction, in PyTorch's layout: gates i, f, g, o, `hidden` rows each.
 #[derive(Clone, Copy, Debug)]
@@ -130,30 +134,68 @@ impl Cell {
     /// # Panics
     /// When a row names a state or an input that is not there.
     pub fn step(&self, rows: &[Row], input: Input<'_>, states: States<'_>) {
-        let mut step = Step { cell: self, rows, input, states };
-        match self.recurrent.level() {
-            Level::Scalar => step.run_scalar(),
-            level => lanes::run(level, step),
-        }
+        self.step_with(&mut Team::default(), (rows, input), states);
+    }
+
+    /// The same, with what help the team has: panels are shared out. Whoever computes a panel, its bits are the same.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
+    pub fn step_with(&self, team: &mut Team, (rows, input): (&[Row], Input<'_>), states: States<'_>) {
+        let level = self.recurrent.level();
+        let (after, cells) = (Scatter::new(states.after), Scatter::new(states.cells));
+        let step = Step { cell: self, rows, input, before: states.before, after, cells };
+        let load = Load {
+            parts: self.folded_width() / (VECTORS * level.lanes()),
+            products: rows.len() * self.products(matches!(input, Input::Raw { .. })),
+        };
+        team.share(load, &mut [], |panels, _| match level {
+            Level::Scalar => step.run_scalar(panels),
+            level => lanes::run(level, Panels { step, panels }),
+        });
+    }
+
+    /// Multiply-adds of one row's step, with or without those of the input.
+    #[must_use]
+    pub fn products(&self, input: bool) -> usize {
+        let inputs = if input { self.inputs.inputs() } else { 0 };
+        self.folded_width() * (self.hidden + inputs)
     }
 }
 
+/// A step that threads share: each writes the states of its panels' units, in all rows, and reads no others but those
+/// before the step.
+#[derive(Clone, Copy)]
 struct Step<'a> {
     cell: &'a Cell,
     rows: &'a [Row],
     input: Input<'a>,
-    states: States<'a>,
+    before: &'a [f32],
+    after: Scatter<'a>,
+    cells: Scatter<'a>,
 }
 
-impl Kernel for Step<'_> {
+/// What one thread does of it.
+struct Panels<'a> {
+    step: Step<'a>,
+    panels: Parts<'a>,
+}
+
+impl Kernel for Panels<'_> {
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        self.cell.inputs.prefetch(self.input, self.rows, 0);
+    unsafe fn run<V: Lanes>(self) {
+        let step = self.step;
+        if self.panels.are_shared() {
+            step.prefetch_before();
+        }
         // A panel meets all its rows before the next one: however large the layer is, it is read once a step.
-        for panel in 0..self.cell.folded_width() / (VECTORS * V::WIDTH) {
-            for tile in tiles::<V>(self.rows.len()) {
+        for (index, panel) in self.panels.enumerate() {
+            if index == 0 {
+                step.cell.inputs.prefetch(step.input, step.rows, panel);
+            }
+            for tile in tiles::<V>(step.rows.len()) {
                 // SAFETY: the caller promises the instructions.
-                unsafe { for_height!(tile.len(), self.tile::<V>(tile.start, panel)) }
+                unsafe { for_height!(tile.len(), step.tile::<V>(tile.start, panel)) }
             }
         }
     }
@@ -165,13 +207,13 @@ impl Step<'_> {
     /// # Safety
     /// The machine has the instructions of `V`.
     #[inline(always)]
-    unsafe fn tile<V: Lanes, const ROWS: usize>(&mut self, first: usize, panel: usize) {
+    unsafe fn tile<V: Lanes, const ROWS: usize>(&self, first: usize, panel: usize) {
         let (hidden, width) = (self.cell.hidden, self.cell.width());
         let mut rows = [Row { slot: 0, input: 0 }; ROWS];
         rows.copy_from_slice(&self.rows[first..][..ROWS]);
-        let mut before = [&self.states.before[..0]; ROWS];
+        let mut before = [&self.before[..0]; ROWS];
         for (before, row) in before.iter_mut().zip(&rows) {
-            *before = &self.states.before[row.slot * width..][..hidden];
+            *before = &self.before[row.slot * width..][..hidden];
         }
         self.cell.inputs.prefetch(self.input, &rows, panel + 1);
         // SAFETY: the caller promises the instructions.
@@ -197,16 +239,15 @@ impl Step<'_> {
     /// # Safety
     /// The machine has the instructions of `V`.
     #[inline(always)]
-    unsafe fn update<V: Lanes, const N: usize>(&mut self, rows: &[Row], sums: &[[V; VECTORS]], panel: usize) {
+    unsafe fn update<V: Lanes, const N: usize>(&self, rows: &[Row], sums: &[[V; VECTORS]], panel: usize) {
         let width = self.cell.width();
-        // SAFETY: the caller promises the instructions; every slice is one vector long.
+        // SAFETY: the caller promises the instructions; every place has room for one vector. A panel is one thread's, and
+        // its units are no other panel's.
         unsafe {
             let mut cells = [V::splat(0.0); N];
             let mut gates = [[V::splat(0.0); N]; VECTORS];
             for row in 0..N {
-                cells[row] = V::load(
-                    self.states.cells[rows[row].slot * width + panel * V::WIDTH..][..V::WIDTH].as_ptr(),
-                );
+                cells[row] = V::load(self.cells.at(rows[row].slot * width + panel * V::WIDTH, V::WIDTH));
                 for gate in 0..VECTORS {
                     gates[gate][row] = sums[row][gate];
                 }
@@ -214,29 +255,50 @@ impl Step<'_> {
             let (cells, hidden) = update(cells, gates);
             for row in 0..N {
                 let units = rows[row].slot * width + panel * V::WIDTH;
-                cells[row].store(self.states.cells[units..][..V::WIDTH].as_mut_ptr());
-                hidden[row].store(self.states.after[units..][..V::WIDTH].as_mut_ptr());
+                cells[row].store(self.cells.at(units, V::WIDTH));
+                hidden[row].store(self.after.at(units, V::WIDTH));
+            }
+        }
+    }
+
+    /// Asks for the states that another thread has written in the step before, all at once.
+    #[inline(always)]
+    fn prefetch_before(&self) {
+        let width = self.cell.width();
+        for row in self.rows.iter().take(PREFETCHED_ROWS) {
+            for line in self.before[row.slot * width..][..width].chunks(LINE) {
+                input::prefetch_line(line.as_ptr());
             }
         }
     }
 
     /// The scalar twin.
-    fn run_scalar(&mut self) {
-        let cell = self.cell;
-        let width = cell.width();
-        for row in self.rows {
-            let before = &self.states.before[row.slot * width..][..cell.hidden];
-            for unit in 0..cell.folded_width() / VECTORS {
-                let sums = [0, 1, 2, 3].map(|gate| {
-                    let column = column_scalar(unit, gate);
-                    let sum = cell.inputs.sum_scalar(self.input, *row, column);
-                    cell.recurrent.accumulate_scalar(column, before, sum)
-                });
-                let place = row.slot * width + unit;
-                let (c, h) = update(self.states.cells[place], sums);
-                self.states.cells[place] = c;
-                self.states.after[place] = h;
+    fn run_scalar(&self, panels: Parts<'_>) {
+        let lanes = Level::Scalar.lanes();
+        for panel in panels {
+            for row in self.rows {
+                for unit in panel * lanes..(panel + 1) * lanes {
+                    self.unit(*row, unit);
+                }
             }
+        }
+    }
+
+    /// One unit of one row.
+    fn unit(&self, row: Row, unit: usize) {
+        let cell = self.cell;
+        let before = &self.before[row.slot * cell.width()..][..cell.hidden];
+        let sums = [0, 1, 2, 3].map(|gate| {
+            let column = column_scalar(unit, gate);
+            let sum = cell.inputs.sum_scalar(self.input, row, column);
+            cell.recurrent.accumulate_scalar(column, before, sum)
+        });
+        let place = row.slot * cell.width() + unit;
+        // SAFETY: both places are one value; a unit is of one panel, and a panel is one thread's.
+        unsafe {
+            let (c, h) = update(*self.cells.at(place, 1), sums);
+            *self.cells.at(place, 1) = c;
+            *self.after.at(place, 1) = h;
         }
     }
 }

@@ -42,9 +42,19 @@ impl Panels {
         Self { weights, cuts, steps, matrices }
     }
 
-    /// The panels: first block of outputs, number of blocks.
-    pub(super) fn cuts(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.cuts.iter().copied()
+    /// Number of panels.
+    pub(super) fn count(&self) -> usize {
+        self.cuts.len()
+    }
+
+    /// A panel: first block of outputs, number of blocks.
+    pub(super) fn cut(&self, panel: usize) -> (usize, usize) {
+        self.cuts[panel]
+    }
+
+    /// Weights of all panels.
+    pub(super) fn len(&self) -> usize {
+        self.weights.len()
     }
 
     /// The weights of one matrix in one panel.

@@ -15,6 +15,7 @@ use super::checked::Checked;
 use super::cpu::Level;
 use super::lanes::{self, Kernel, Lanes};
 use super::panels::BLOCK;
+use super::scatter::Scatter;
 
 /// Steps of one part of a panel.
 const STEPS: usize = 96;
@@ -50,13 +51,16 @@ pub(super) fn cut(values: usize) -> (usize, usize) {
 /// Multiplies every row with the panel and stores max(floor, bias + row · panel).
 ///
 /// It is a function of its own for every instruction set, not a part of each kernel: its tiles are much code.
-pub(super) fn multiply(level: Level, product: &Product<'_>, output: &mut [f32]) {
+///
+/// # Safety
+/// No other thread reads or writes where the results go.
+pub(super) unsafe fn multiply(level: Level, product: &Product<'_>, output: Scatter<'_>) {
     lanes::run(level, Multiplication { product, output });
 }
 
 struct Multiplication<'a> {
     product: &'a Product<'a>,
-    output: &'a mut [f32],
+    output: Scatter<'a>,
 }
 
 impl Kernel for Multiplication<'_> {
@@ -113,7 +117,7 @@ impl Part<'_> {
     }
 
     #[inline(always)]
-    fn multiply<V: Lanes, const N: usize>(&self, machine: Checked<V>, output: &mut [f32]) {
+    fn multiply<V: Lanes, const N: usize>(&self, machine: Checked<V>, output: Scatter<'_>) {
         self.check(N * V::WIDTH, output.len());
         let highest = rows_max::<V>(N);
         let rows = self.product.rows.len();
@@ -139,16 +143,16 @@ impl Part<'_> {
         &self,
         machine: Checked<V>,
         from: usize,
-        output: &mut [f32],
+        output: Scatter<'_>,
     ) {
         let Product { input, rows, runs, run, panel, bias, floor, outs } = self.product;
         let mut sums = [[machine.splat(0.0); N]; R];
         for row in 0..R {
             for n in 0..N {
                 if self.resumed {
-                    // SAFETY: `check` saw that every row's place + N vectors is at most `output.len()`.
+                    // SAFETY: `check` saw that every row's place + N vectors is at most `output.len()`; it is this thread's.
                     sums[row][n] =
-                        unsafe { V::load(output.as_ptr().add(outs[from + row] as usize + n * V::WIDTH)) };
+                        unsafe { V::load(output.first().add(outs[from + row] as usize + n * V::WIDTH)) };
                 } else if let Some(bias) = bias {
                     // SAFETY: `check` saw that the bias is N vectors long.
                     sums[row][n] = unsafe { V::load(bias.as_ptr().add(n * V::WIDTH)) };
@@ -183,8 +187,8 @@ impl Part<'_> {
         for row in 0..R {
             let place = outs[from + row] as usize;
             for n in 0..N {
-                // SAFETY: `check` saw that place + N vectors is at most `output.len()`.
-                unsafe { floor.max(sums[row][n]).store(output.as_mut_ptr().add(place + n * V::WIDTH)) }
+                // SAFETY: `check` saw that place + N vectors is at most `output.len()`; it is this thread's.
+                unsafe { floor.max(sums[row][n]).store(output.first().add(place + n * V::WIDTH)) }
             }
         }
     }

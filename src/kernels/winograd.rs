@@ -21,12 +21,14 @@ mod write;
 
 use super::aligned::Aligned;
 use super::checked::Checked;
-use super::conv::{After, Layer, Shape};
+use super::conv::{After, Layer, Maps, Shape};
 use super::cpu::Level;
+use super::crew::{Load, Parts, Team};
 use super::curve::Curve;
 use super::lanes::{self, Kernel, Lanes};
 use super::map::Map;
 use super::panels::{BLOCK, Panels, padded};
+use super::scatter::Scatter;
 use super::tile::{Product, cut, multiply};
 
 use forms::{Form, Four, Two};
@@ -34,6 +36,8 @@ use write::{Place, Tile};
 
 /// Tiles that pass together: a whole number of register tiles of 6 and of 8 rows.
 const GROUP: usize = 24;
+/// The same at most where threads share a picture.
+const SHARED_GROUP: usize = 12;
 
 /// The size of the output tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,11 +170,26 @@ impl Winograd {
         GROUP * (self.strides.values + products_stride(self.size, self.panels.blocks_max()))
     }
 
-    /// Convolves the maps of a batch. The tiles of all its pictures are one sequence; each is computed by itself.
-    pub fn run(&self, pictures: usize, (input, output): (&[f32], &mut [f32]), scratch: &mut [f32]) {
-        let (values, products) = scratch.split_at_mut(GROUP * self.strides.values);
-        let task = Task { layer: self, pictures, input, output, values, products };
-        lanes::run(self.level, task);
+    /// Convolves the maps of a batch. The tiles of all its pictures are one sequence; each is computed by itself,
+    /// by whichever thread of the team.
+    pub fn run(&self, team: &mut Team, maps: Maps<'_>, scratch: &mut [f32]) {
+        let Maps { pictures, input, output } = maps;
+        let (tiles, panels) = (pictures * self.tiles().1, self.panels.count());
+        let load = |group: usize| Load {
+            parts: tiles.div_ceil(group) * panels,
+            products: tiles * self.panels.len(),
+        };
+        // Groups of a lone picture are smaller where threads share them, down to a register tile or two.
+        let shared = team.people(load(SHARED_GROUP)) > 1;
+        let group = if shared { tiles.div_ceil(tiles.div_ceil(SHARED_GROUP)) } else { GROUP };
+        let output = Scatter::new(output);
+        team.share(load(group), scratch, |parts, scratch| {
+            let (values, products) = scratch.split_at_mut(GROUP * self.strides.values);
+            lanes::run(
+                self.level,
+                Task { layer: self, tiles, group, parts, input, output, values, products },
+            );
+        });
     }
 
     /// Columns and number of tiles of one picture.
@@ -183,9 +202,13 @@ impl Winograd {
 
 struct Task<'a> {
     layer: &'a Winograd,
-    pictures: usize,
+    tiles: usize,
+    /// Tiles that pass together.
+    group: usize,
+    /// Groups of tiles, and panel by panel of each.
+    parts: Parts<'a>,
     input: &'a [f32],
-    output: &'a mut [f32],
+    output: Scatter<'a>,
     values: &'a mut [f32],
     products: &'a mut [f32],
 }
@@ -205,20 +228,22 @@ impl Kernel for Task<'_> {
 impl Task<'_> {
     #[inline(always)]
     fn convolve<V: Lanes, F: Form>(&mut self, machine: Checked<V>) {
-        let tiles = self.pictures * self.layer.tiles().1;
-        let mut first = 0;
-        while first < tiles {
-            let count = GROUP.min(tiles - first);
-            for slot in 0..count {
-                self.transform_input::<V, F>(machine, self.layer.place(first + slot), slot);
-            }
-            for panel in self.layer.panels.cuts() {
-                self.multiply_points::<F>(count, panel);
+        let panels = self.layer.panels.count();
+        let mut transformed = None;
+        while let Some(part) = self.parts.next() {
+            let first = part / panels * self.group;
+            let count = self.group.min(self.tiles - first);
+            if transformed != Some(first) {
                 for slot in 0..count {
-                    self.transform_output::<V, F>(machine, (self.layer.place(first + slot), slot), panel);
+                    self.transform_input::<V, F>(machine, self.layer.place(first + slot), slot);
                 }
+                transformed = Some(first);
             }
-            first += count;
+            let panel = self.layer.panels.cut(part % panels);
+            self.multiply_points::<F>(count, panel);
+            for slot in 0..count {
+                self.transform_output::<V, F>(machine, (self.layer.place(first + slot), slot), panel);
+            }
         }
     }
 
@@ -265,7 +290,9 @@ impl Task<'_> {
                 floor: f32::NEG_INFINITY,
                 outs: &strides.outs[..count],
             };
-            multiply(layer.level, &product, &mut self.products[point * panel.1 * BLOCK..]);
+            let products = Scatter::new(&mut self.products[point * panel.1 * BLOCK..]);
+            // SAFETY: the products are this thread's.
+            unsafe { multiply(layer.level, &product, products) };
         }
     }
 
@@ -307,7 +334,7 @@ impl Task<'_> {
             }
             let tile = Tile { sums, place, channel };
             match layer.after.pool {
-                None => tile.write::<F>(machine, &layer.output, self.output),
+                None => tile.write::<F>(&layer.output, self.output),
                 Some(kind) => tile.write_pooled::<F>(machine, (&layer.output, kind), self.output),
             }
         }

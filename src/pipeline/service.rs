@@ -156,7 +156,7 @@ impl Pipeline {
     /// The device cannot be had, the network cannot be built, or a golden sample differs.
     pub fn start(name: &str, model: Model, config: &Config) -> Result<Self, StartError> {
         let device = config.device.open().map_err(|error| StartError(error.to_string()))?;
-        let plan = plan(&model, config.engine, &device)?;
+        let plan = plan(&model, config.engine, &device)?.for_threads(config.workers);
         let capacity = plan.capacity(config.engine_rows);
         log_capacity(name, capacity);
         let layer = BatchLayer::new(batching(name, &model.manifest, &plan, config));

@@ -27,6 +27,7 @@ mod readme;
 mod serve_drain;
 mod serve_load;
 mod serve_swap;
+mod steady_state;
 mod support;
 mod tidy;
 mod train_publish;

@@ -82,7 +82,7 @@ impl Report {
     #[must_use]
     pub fn new(subject: Subject<'_>, settings: &Settings, measured: &Measured) -> Self {
         let Subject { model, architecture, plan, rows } = subject;
-        let table_bytes = if let Plan::Lstm(plan) = plan { plan.table_bytes() } else { 0 };
+        let table_bytes = if let Plan::Lstm(plan, _) = plan { plan.table_bytes() } else { 0 };
         let folded = if table_bytes > 0 { Folded::Yes } else { Folded::No };
         let work = Work::mean(architecture, rows, folded);
         // Pixels are positions of a picture, values those of all its channels.

@@ -1,9 +1,10 @@
 //! A network laid out for the kernels: which kernel for each layer, its packed weights, and the maps between them.
 
 use crate::kernels::aligned::Aligned;
-use crate::kernels::conv::{After, Layer, Shape, Weights as KernelWeights};
+use crate::kernels::conv::{After, Layer, Maps, Shape, Weights as KernelWeights};
 use crate::kernels::conv_direct::Direct;
 use crate::kernels::cpu::Level;
+use crate::kernels::crew::{Ahead, Team};
 use crate::kernels::curve::Curve;
 use crate::kernels::dot::Dot;
 use crate::kernels::map::Map;
@@ -73,6 +74,8 @@ pub struct ConvPlan {
     maps: Vec<Map>,
     head: Dot,
     group: usize,
+    /// Multiply-adds of one picture.
+    products: usize,
 }
 
 /// What a plan works in: the maps between its stages, whose borders stay zero, and scratch memory.
@@ -128,6 +131,7 @@ impl ConvPlan {
         if let Some((index, map)) = maps.iter().enumerate().find(|(_, map)| map.len() > CONV_MAP_VALUES_MAX) {
             return Err(ConvPlanError::Map { stage: index + 1, values: map.len() });
         }
+        let products = drafts.iter().map(Draft::products).sum();
         let stages = drafts.into_iter().zip(maps.windows(2)).map(|(draft, maps)| draft.pack(level, maps));
         Ok(Self {
             pixels: config.channels * config.height * config.width,
@@ -135,6 +139,7 @@ impl ConvPlan {
             head: head(level, config.outputs, &map, weights)?,
             group: group(&maps),
             maps,
+            products,
         })
     }
 
@@ -157,11 +162,16 @@ impl ConvPlan {
 
     /// What [`run`](Self::run) works in, for at most so many pictures.
     pub(super) fn memory(&self, pictures: usize) -> Memory {
-        let scratch = |stage: &Stage| if let Stage::Winograd(layer) = stage { layer.scratch() } else { 0 };
         Memory {
             maps: self.maps.iter().map(|map| Aligned::zeros(pictures * map.len())).collect(),
-            scratch: Aligned::zeros(self.stages.iter().map(scratch).max().unwrap_or(0)),
+            scratch: Aligned::zeros(self.scratch()),
         }
+    }
+
+    /// f32 of scratch memory that a thread needs.
+    pub(crate) fn scratch(&self) -> usize {
+        let scratch = |stage: &Stage| if let Stage::Winograd(layer) = stage { layer.scratch() } else { 0 };
+        self.stages.iter().map(scratch).max().unwrap_or(0)
     }
 
     /// Puts a picture's pixels, channel by channel, where [`run`](Self::run) reads the picture of this number.
@@ -171,18 +181,22 @@ impl ConvPlan {
     }
 
     /// Computes the logits of the first so many pictures.
-    pub(super) fn run(&self, pictures: usize, memory: &mut Memory, logits: &mut [f32]) {
+    pub(super) fn run(&self, team: &mut Team, (pictures, memory): (usize, &mut Memory), logits: &mut [f32]) {
+        let products = pictures * self.products;
+        team.call(|| Ahead { each: products, all: products });
         for (index, stage) in self.stages.iter().enumerate() {
             let (before, after) = memory.maps.split_at_mut(index + 1);
             let (input, output) = (&before[index], &mut after[0]);
             match stage {
-                Stage::Winograd(layer) => layer.run(pictures, (input, output), &mut memory.scratch),
-                Stage::Direct(layer) => layer.run(pictures, input, output),
+                Stage::Winograd(layer) => {
+                    layer.run(team, Maps { pictures, input, output }, &mut memory.scratch);
+                }
+                Stage::Direct(layer) => layer.run(team, Maps { pictures, input, output }),
                 Stage::Pool(layer) => layer.run(pictures, input, output),
             }
         }
         let last = self.maps.len() - 1;
-        self.head.run(&memory.maps[last][..pictures * self.maps[last].len()], logits);
+        self.head.run(team, &memory.maps[last][..pictures * self.maps[last].len()], logits);
     }
 }
 
@@ -266,6 +280,17 @@ impl Draft {
                 Direct::input(shape, Map::new(shape.height, shape.width, shape.inputs))
             }
             Self::Pool { input, .. } => *input,
+        }
+    }
+
+    /// Multiply-adds of one picture.
+    fn products(&self) -> usize {
+        match self {
+            Self::Convolution { shape, method: Method::Winograd(size), .. } => {
+                size.tiles(shape) * size.points() * shape.inputs * shape.outputs
+            }
+            Self::Convolution { shape, method: Method::Direct, .. } => shape.products(),
+            Self::Pool { .. } => 0,
         }
     }
 

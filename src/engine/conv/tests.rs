@@ -159,6 +159,45 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// Every kernel, shared out over threads that come and go: the bits of one thread.
+    #[test]
+    fn a_picture_that_threads_share_has_the_bits_of_one_thread(
+        which in 0..4_usize,
+        helpers in 1..4_usize,
+        lent in prop::collection::vec(0..4_usize, 12),
+    ) {
+        let config = &shared_networks()[which];
+        for level in Level::available().filter(|level| *level != Level::Scalar) {
+            let plan = Arc::new(ConvPlan::for_level(level, config, &weights(config, 1)).unwrap());
+            let rows = pictures(config, lent.len(), 3);
+            let crew = Arc::new(Crew::new(helpers, plan.scratch()));
+            let mut shared = ConvEngine::new(Arc::clone(&plan), 2).helped_by(crew);
+            let mut alone = ConvEngine::new(plan, 2);
+            for (row, lent) in rows.into_iter().zip(&lent) {
+                shared.lend(*lent);
+                let rows = [(1, row)];
+                prop_assert_eq!(answers(&mut shared, &rows), answers(&mut alone, &rows), "{:?}", level);
+            }
+        }
+    }
+}
+
+/// Networks whose layers are large enough to be shared: Winograd of one panel and of several, direct, smooth
+/// activations, and a linear layer of many inputs.
+fn shared_networks() -> Vec<Config> {
+    let same = (3, 1, 1);
+    let smooth = Block { activation: Activation::Silu, ..block(64, (5, 1, 2)) };
+    vec![
+        Config { height: 20, width: 14, ..Config::article(5) },
+        network(3, (24, 24), vec![block(32, same), smooth], Head::Flatten),
+        network(3, (40, 40), vec![block(64, (3, 2, 1)), block(64, same)], Head::GlobalAverage),
+        network(3, (4, 4), vec![block(256, same), block(256, same), block(320, (1, 1, 0))], Head::Flatten),
+    ]
+}
+
 #[test]
 fn a_row_that_does_not_fit_is_refused_and_its_neighbour_answered() {
     let config = Config::article(5);

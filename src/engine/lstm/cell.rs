@@ -4,6 +4,7 @@ use super::plan::LstmPlanError;
 use crate::engine::Precision;
 use crate::kernels::aligned::Aligned;
 use crate::kernels::cpu::Level;
+use crate::kernels::crew::Team;
 use crate::kernels::lstm::{self, Input, Row, Weights};
 use crate::kernels::lstm_i16;
 
@@ -99,8 +100,16 @@ impl Cell {
         Memory { before: self.hidden(len), after: self.hidden(len), cells: Aligned::zeros(len) }
     }
 
-    /// Advances the rows by one token.
-    pub(super) fn step(&self, rows: &[Row], source: Source<'_>, memory: &mut Memory) {
+    /// Multiply-adds of one row's step that are worth sharing out; 0 in 16 bits, whose step is one thread's.
+    pub(super) fn products(&self) -> usize {
+        match self {
+            Self::F32(cell) => cell.products(false),
+            Self::Int16(_) => 0,
+        }
+    }
+
+    /// Advances the rows by one token, with what help the team has.
+    pub(super) fn step(&self, team: &mut Team, (rows, source): (&[Row], Source<'_>), memory: &mut Memory) {
         let Memory { before, after, cells } = memory;
         match self {
             Self::F32(cell) => {
@@ -109,7 +118,7 @@ impl Cell {
                     Source::Hidden { states, stride } => Input::Raw { values: &states.values, stride },
                 };
                 let states = lstm::States { before: &before.values, after: &mut after.values, cells };
-                cell.step(rows, input, states);
+                cell.step_with(team, (rows, input), states);
             }
             Self::Int16(cell) => {
                 let input = match source {

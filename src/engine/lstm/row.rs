@@ -47,6 +47,16 @@ impl Held {
         self.tokens.len()
     }
 
+    /// Multiply-adds that are left to do, those of the inputs not counted.
+    pub(super) fn products(&self, plan: &LstmPlan) -> usize {
+        let steps = if plan.directions() == 1 {
+            plan.layers() * (self.tokens.len() - self.position)
+        } else {
+            2 * ((plan.layers() - self.layer) * self.tokens.len() - self.position)
+        };
+        steps * plan.cell(0, 0).products()
+    }
+
     /// Whether this step reads the first token of its direction.
     pub(super) fn is_first(&self) -> bool {
         self.position == 0

@@ -187,6 +187,39 @@ proptest! {
 }
 
 #[test]
+fn texts_that_threads_share_have_the_bits_of_one_thread() {
+    for (layers, bidirectional) in [(2, false), (2, true)] {
+        let config = Config { hidden_dim: 180, ..config(layers, bidirectional, Pooling::Max) };
+        for level in Level::available().filter(|level| *level != Level::Scalar) {
+            let plan = plan(&config, layout(level, Precision::F32));
+            let mut engine = LstmEngine::new(plan.clone(), 3).helped_by(Arc::new(Crew::new(2, 0)));
+            let mut finished = Vec::new();
+            let mut texts: Vec<_> = (0..7).map(|row| text(row, 8 + row)).collect();
+            let mut held: Vec<Option<Arc<[u32]>>> = vec![None; 3];
+            for step in 0..200 {
+                // Cores are lent and taken back while rows are on their way.
+                engine.lend([2, 2, 2, 1, 0][step % 5]);
+                for slot in 0..3 {
+                    if step % 3 == 0
+                        && held[slot].is_none()
+                        && let Some(tokens) = texts.pop()
+                    {
+                        engine.admit(slot, Features::Tokens(tokens.clone())).unwrap();
+                        held[slot] = Some(tokens);
+                    }
+                }
+                engine.step(&mut finished);
+                for (slot, answer) in finished.drain(..) {
+                    let tokens = held[slot].take().unwrap();
+                    assert_eq!(bits(&answer.unwrap()), alone(&plan, &tokens), "{level:?}");
+                }
+            }
+            assert!(texts.is_empty() && held.iter().all(Option::is_none));
+        }
+    }
+}
+
+#[test]
 fn a_row_of_one_direction_takes_a_step_a_token_and_two_directions_one_a_layer() {
     for (layers, bidirectional, steps) in [(3, false, 5), (1, true, 5), (3, true, 15)] {
         let config = config(layers, bidirectional, Pooling::Last);

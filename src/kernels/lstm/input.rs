@@ -37,6 +37,11 @@ impl Inputs {
         self.bias.len()
     }
 
+    /// Values of one raw input.
+    pub(in crate::kernels) fn inputs(&self) -> usize {
+        self.weights.inputs()
+    }
+
     /// `x · W_ihᵀ + b` for rows of raw inputs.
     pub(in crate::kernels) fn fold(&self, x: &[f32]) -> Aligned {
         let mut folded = Aligned::zeros(x.len() / self.weights.inputs() * self.columns());
@@ -85,14 +90,7 @@ impl Inputs {
         let share = VECTORS * self.weights.level().lanes();
         for row in rows {
             for line in 0..share / LINE {
-                let place = table.as_ptr().wrapping_add(row.input * width + panel * share + line * LINE);
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: a prefetch reads nothing; any address will do.
-                unsafe {
-                    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
-                }
-                #[cfg(not(target_arch = "x86_64"))]
-                let _ = place;
+                prefetch_line(table.as_ptr().wrapping_add(row.input * width + panel * share + line * LINE));
             }
         }
     }
@@ -108,6 +106,18 @@ impl Inputs {
             }
         }
     }
+}
+
+/// Asks for the cache line of this address.
+#[inline(always)]
+pub(in crate::kernels) fn prefetch_line(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing; any address will do.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 /// Columns of a layer: four gates of its units, rounded up to whole panels.

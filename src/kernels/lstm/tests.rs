@@ -2,6 +2,9 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::sync::Arc;
+
+use crate::kernels::crew::{Ahead, Crew};
 
 /// Values that are many different roundings, the same for the same seed.
 fn values(seed: usize, len: usize) -> Vec<f32> {
@@ -76,6 +79,45 @@ proptest! {
                         prop_assert_eq!(after[first + unit].to_bits(), h.to_bits(), "{:?} {:?}", level, row);
                     }
                 }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    /// Whoever computes a panel, and whenever helpers come and go: the bits of one thread.
+    #[test]
+    fn a_team_gives_the_bits_of_one_thread(
+        rows in 1_usize..9, hidden in 100_usize..200, helpers in 1_usize..4,
+        steps in prop::collection::vec((0_usize..4, any::<bool>()), 1..20),
+    ) {
+        let plain = Plain::new(hidden, 3);
+        let x = values(5, 7 * 3);
+        for level in Level::available() {
+            let cell = plain.cell(level);
+            let width = cell.width();
+            let mut team = Team::of(Arc::new(Crew::new(helpers, 0)));
+            let (mut h, mut c) = (values(6, rows * width), values(7, rows * width));
+            for (step, (lent, pause)) in steps.iter().enumerate() {
+                team.lend(*lent);
+                team.call(|| Ahead { each: usize::MAX, all: usize::MAX });
+                if *pause {
+                    std::thread::yield_now();
+                }
+                let batch: Vec<Row> = (0..rows).map(|slot| Row { slot, input: (slot + step) % 7 }).collect();
+                let input = Input::Raw { values: &x, stride: 3 };
+                let [alone, together] = [&mut Team::default(), &mut team].map(|team| {
+                    let (mut after, mut cells) = (vec![0.0; rows * width], c.clone());
+                    let states = States { before: &h, after: &mut after, cells: &mut cells };
+                    cell.step_with(team, (&batch, input), states);
+                    (after, cells)
+                });
+                let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&alone.0), bits(&together.0), "{:?}", level);
+                prop_assert_eq!(bits(&alone.1), bits(&together.1), "{:?}", level);
+                (h, c) = together;
             }
         }
     }

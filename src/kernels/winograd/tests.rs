@@ -15,7 +15,8 @@ fn convolve(level: Level, size: Size, case: &Case, after: After) -> f64 {
     let (layer, input, map) = layer(level, size, case, after);
     let mut output = Aligned::zeros(case.pictures.len() * map.len());
     let mut scratch = Aligned::zeros(layer.scratch());
-    layer.run(case.pictures.len(), (&case.placed(&input), &mut output), &mut scratch);
+    let maps = Maps { pictures: case.pictures.len(), input: &case.placed(&input), output: &mut output };
+    layer.run(&mut Team::default(), maps, &mut scratch);
     case.error(after, &map, &output)
 }
 
@@ -63,10 +64,12 @@ fn a_picture_is_the_same_bits_at_any_place_in_a_batch() {
             let placed = case.placed(&input);
             let mut scratch = Aligned::zeros(layer.scratch());
             let mut together = Aligned::zeros(9 * map.len());
-            layer.run(9, (&placed, &mut together), &mut scratch);
+            let maps = Maps { pictures: 9, input: &placed, output: &mut together };
+            layer.run(&mut Team::default(), maps, &mut scratch);
             for (picture, together) in together.chunks_exact(map.len()).enumerate() {
                 let mut alone = Aligned::zeros(map.len());
-                layer.run(1, (&placed[picture * input.len()..], &mut alone), &mut scratch);
+                let maps = Maps { pictures: 1, input: &placed[picture * input.len()..], output: &mut alone };
+                layer.run(&mut Team::default(), maps, &mut scratch);
                 assert!(*alone == *together, "{level:?} {size:?}: picture {picture}");
             }
         }

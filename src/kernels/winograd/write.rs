@@ -7,6 +7,7 @@ use crate::kernels::checked::Checked;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::map::Map;
 use crate::kernels::pool::Kind;
+use crate::kernels::scatter::Scatter;
 
 /// Where a tile is: picture of the batch, row and column of tiles.
 #[derive(Clone, Copy)]
@@ -25,16 +26,22 @@ pub(super) struct Tile<V> {
 }
 
 impl<V: Lanes> Tile<V> {
+    #[inline(always)]
+    fn store(&self, vector: V, output: Scatter<'_>, at: usize) {
+        // SAFETY: the place has room for a vector. A tile is written once for each of its channels, by one thread.
+        unsafe { vector.store(output.at(at, V::WIDTH)) }
+    }
+
     /// Writes the part that is inside the map.
     #[inline(always)]
-    pub(super) fn write<F: Form>(&self, machine: Checked<V>, map: &Map, output: &mut [f32]) {
+    pub(super) fn write<F: Form>(&self, map: &Map, output: Scatter<'_>) {
         let &Self { sums, place, channel } = self;
         let (row, column) = (place.row * F::OUT, place.column * F::OUT);
         let from = place.picture * map.len() + channel;
         for y in 0..F::OUT {
             for x in 0..F::OUT {
                 if row + y < map.height && column + x < map.width {
-                    machine.store(sums[y][x], output, from + map.at(row + y, column + x));
+                    self.store(sums[y][x], output, from + map.at(row + y, column + x));
                 }
             }
         }
@@ -46,7 +53,7 @@ impl<V: Lanes> Tile<V> {
         &self,
         machine: Checked<V>,
         (map, kind): (&Map, Kind),
-        output: &mut [f32],
+        output: Scatter<'_>,
     ) {
         let &Self { sums, place, channel } = self;
         let (row, column) = (place.row * F::OUT / 2, place.column * F::OUT / 2);
@@ -60,7 +67,7 @@ impl<V: Lanes> Tile<V> {
                     Kind::Average => a.add(b).add(c.add(d)).mul(machine.splat(0.25)),
                 };
                 if row + y < map.height && column + x < map.width {
-                    machine.store(value, output, from + map.at(row + y, column + x));
+                    self.store(value, output, from + map.at(row + y, column + x));
                 }
             }
         }
