@@ -10,7 +10,7 @@
 //! What a first layer reads stays f32: the folded table, or the embedding where it is not folded. An upper layer reads
 //! the 16-bit hidden states of the layer below. Cell states, gates, pooling and the head are f32.
 //!
-//! The format, why it cannot overflow and how exact it is: [`packed_i16`](super::packed_i16).
+//! The format, why it cannot overflow and how exact it is: `packed_i16.rs`.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 
 use super::aligned::{Aligned, LINE};

@@ -1,9 +1,9 @@
 //! A matrix in 16-bit fixed point with a scale an output, for inputs between −1 and 1: half the bytes, twice the
 //! multiplications a second.
 //!
-//! An input h is h_q = round(2¹³ · h). A row w of the matrix is w_q = round(w / s), and a product is
-//! s / 2¹³ · Σ w_q · h_q, where a block of 256 inputs is summed exactly in i32 and the blocks' sums are added in f32, in
-//! order. s is the smallest scale with |w_q| ≤ 2¹⁵ − 1 and, in every block, Σ |w_q| ≤ 2¹⁸ − 1, so that a sum, whatever
+//! An input h becomes the integer j = round(2¹³ · h). Of a row of the matrix, a weight w becomes k = round(w / s), and
+//! a product is s / 2¹³ · Σ k · j, where a block of 256 inputs is summed exactly in i32 and the blocks' sums are added in
+//! f32, in order. s is the smallest scale with |k| ≤ 2¹⁵ − 1 and, in every block, Σ|k| ≤ 2¹⁸ − 1, so that a sum, whatever
 //! part of it is taken, is at most (2¹⁸ − 1) · 2¹³ < 2³¹: it cannot overflow, and the bits of a row do not depend on
 //! the order of its sum, its neighbours, or the instruction set.
 //!

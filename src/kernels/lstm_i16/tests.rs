@@ -59,6 +59,10 @@ impl Plain {
 }
 
 /// The format as its file states it, in f64 and i64.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the integers are within 16 bits; scales are rounded to f32"
+)]
 fn add(sum: f32, x: &[i16], weights: &[f32]) -> f32 {
     let block_sum = |block: &[f32]| block.iter().map(|weight| f64::from(weight.abs())).sum::<f64>();
     let largest = weights.iter().map(|weight| f64::from(weight.abs())).fold(0.0, f64::max);
