@@ -14,12 +14,12 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::batch::RowError;
+use crate::batch::{Engine as _, RowError};
 use crate::bench::Latencies;
-use crate::engine::Plan;
+use crate::engine::{Plan, PlannedEngine};
 use crate::kernels::cpu::Level;
 use crate::kernels::peak;
-use crate::limits::ENGINE_ROWS_MAX;
+use crate::limits::{CREW_THREADS_MAX, ENGINE_ROWS_MAX};
 use crate::value::Features;
 
 use stream::Stream;
@@ -71,14 +71,10 @@ pub enum EngineError {
         /// Threads.
         threads: usize,
     },
-    /// An engine computes on one thread.
-    #[error(
-        "{threads} threads for {engines} engines: an engine computes on one thread, give as many engines as threads"
-    )]
-    SeveralThreads {
-        /// Engines.
-        engines: usize,
-        /// Threads.
+    /// More threads than compute together.
+    #[error("{threads} threads for one engine, at most {CREW_THREADS_MAX} compute together")]
+    Together {
+        /// Threads of each engine.
         threads: usize,
     },
     /// More rows than an engine holds.
@@ -106,7 +102,7 @@ pub enum EngineError {
 /// What a measurement found.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// Engines that ran, each on a thread.
+    /// Engines that ran, each with its share of the threads.
     pub engines: usize,
     /// Rows finished a second, by all engines together.
     pub rows_per_second: f64,
@@ -129,7 +125,7 @@ impl Settings {
     /// The rows that each engine holds.
     ///
     /// # Errors
-    /// They cannot be shared out, or an engine would have other than one thread.
+    /// They or the threads cannot be shared out, or a share is larger than an engine takes.
     pub fn shares(&self) -> Result<Vec<usize>, EngineError> {
         let (engines, threads, batch) = (self.engines(), self.threads, self.batch);
         if engines == 0 || threads < engines || batch < engines {
@@ -138,8 +134,8 @@ impl Settings {
         if !threads.is_multiple_of(engines) {
             return Err(EngineError::Uneven { engines, threads });
         }
-        if threads > engines {
-            return Err(EngineError::SeveralThreads { engines, threads });
+        if threads / engines > CREW_THREADS_MAX {
+            return Err(EngineError::Together { threads: threads / engines });
         }
         let rows = batch.div_ceil(engines);
         if rows > ENGINE_ROWS_MAX {
@@ -159,11 +155,13 @@ pub fn measure(plan: &Plan, rows: &[Features], settings: &Settings) -> Result<Me
     }
     let shares = settings.shares()?;
     let peak = peak::multiply_adds_a_second(Level::detect());
+    let threads = settings.threads / shares.len();
     let start = Barrier::new(shares.len());
     let runs: Result<Vec<Run>, EngineError> = thread::scope(|scope| {
         let begin = |(engine, share): (usize, &usize)| {
             // Each engine begins somewhere else in the rows.
-            let stream = Stream::new(plan.engine(*share), rows, engine * rows.len() / shares.len());
+            let first = engine * rows.len() / shares.len();
+            let stream = Stream::new(helped(plan, *share, threads), rows, first);
             let start = &start;
             thread::Builder::new()
                 .name(format!("engine-{engine}"))
@@ -190,6 +188,13 @@ pub fn measure(plan: &Plan, rows: &[Features], settings: &Settings) -> Result<Me
         measured.batches.add(&run.batches);
     }
     Ok(measured)
+}
+
+/// An engine for so many rows that computes on so many threads, its own included.
+fn helped(plan: &Plan, rows: usize, threads: usize) -> PlannedEngine {
+    let mut engine = plan.clone().for_threads(threads).engine(rows);
+    engine.lend(threads - 1);
+    engine
 }
 
 /// What one engine did.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Folded, Measured, Parts, Settings, Work};
 use crate::bench::Quantiles;
-use crate::engine::Plan;
+use crate::engine::{Plan, Precision};
 use crate::kernels::cpu::Level;
 use crate::nn::Architecture;
 use crate::value::Features;
@@ -18,6 +18,8 @@ pub struct Subject<'a> {
     pub model: &'a str,
     /// The network.
     pub architecture: &'a Architecture,
+    /// In which numbers it computes.
+    pub precision: Precision,
     /// As it is laid out.
     pub plan: &'a Plan,
     /// The rows.
@@ -33,6 +35,8 @@ pub struct Report {
     pub network: &'static str,
     /// Vector instructions of the kernels.
     pub instructions: &'static str,
+    /// In which numbers it computes: `f32` or `int16`, whose share of the f32 peak may exceed 1.
+    pub precision: Precision,
     /// Rows held at once, by all engines together.
     pub batch: usize,
     /// Threads of all engines together.
@@ -81,7 +85,7 @@ impl Report {
     /// What was measured, as figures.
     #[must_use]
     pub fn new(subject: Subject<'_>, settings: &Settings, measured: &Measured) -> Self {
-        let Subject { model, architecture, plan, rows } = subject;
+        let Subject { model, architecture, precision, plan, rows } = subject;
         let table_bytes = if let Plan::Lstm(plan, _) = plan { plan.table_bytes() } else { 0 };
         let folded = if table_bytes > 0 { Folded::Yes } else { Folded::No };
         let work = Work::mean(architecture, rows, folded);
@@ -101,6 +105,7 @@ impl Report {
                 Level::Avx2 => "AVX2",
                 Level::Scalar => "scalar",
             },
+            precision,
             batch: settings.batch,
             threads: settings.threads,
             engines: measured.engines,
@@ -126,7 +131,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}  {}, {} kernels", self.model, self.network, self.instructions)?;
+        writeln!(f, "{}  {}, {}, {} kernels", self.model, self.network, self.precision, self.instructions)?;
         let (batch, threads, engines) = (self.batch, self.threads, self.engines);
         writeln!(f, "run         batch {batch}, {threads} threads, {engines} engines, {} s", self.seconds)?;
         writeln!(f, "rows        {} different, {:.1} {} each", self.rows, self.units_per_row, self.units)?;

@@ -5,7 +5,6 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::batch::Engine as _;
 use crate::engine::Precision;
 use crate::model::{InputPreparation, TextInput};
 use crate::nn::{Architecture, Weights, conv, lstm};
@@ -49,7 +48,8 @@ fn rows_are_shared_out_and_impossible_shares_refused() {
     let refused = |settings: Settings| settings.shares().unwrap_err().to_string();
     assert!(refused(settings(1, 2, Some(2))).contains("needs a thread and a row"));
     assert!(refused(settings(8, 3, Some(2))).contains("expected a multiple"));
-    assert!(refused(settings(1, 2, None)).contains("as many engines as threads"));
+    assert_eq!(settings(3, 8, None).shares(), Ok(vec![3]));
+    assert!(refused(settings(1, 1 + CREW_THREADS_MAX, None)).contains("compute together"));
     assert!(refused(settings(100_000, 1, None)).contains("are held at once"));
 }
 
@@ -58,15 +58,21 @@ fn rows_of_any_length_stream_through_every_engine() {
     let architecture = texts();
     let plan = plan(&architecture);
     let rows = mixed(30);
-    for (batch, threads) in [(1, 1), (7, 1), (16, 2)] {
+    for (batch, threads, engines) in [(1, 1, 1), (7, 1, 1), (3, 2, 1), (16, 2, 2)] {
         let settings = settings(batch, threads, None);
         let measured = measure(&plan, &rows, &settings).unwrap();
         assert!(measured.rows_per_second > 0.0 && measured.batches.count() > 0);
         let tokens = measured.units_per_second / measured.rows_per_second;
         assert!((1.0..=9.0).contains(&tokens), "{tokens}");
-        let subject = Subject { model: "m", architecture: &architecture, plan: &plan, rows: &rows };
+        let subject = Subject {
+            model: "m",
+            architecture: &architecture,
+            precision: Precision::F32,
+            plan: &plan,
+            rows: &rows,
+        };
         let report = Report::new(subject, &settings, &measured);
-        assert_eq!((report.engines, report.units), (threads, "tokens"));
+        assert_eq!((report.engines, report.units), (engines, "tokens"));
         // Whole vectors of each gate.
         assert!(report.table_bytes >= 50 * 48 * 4);
         assert!(
@@ -133,7 +139,13 @@ fn pictures_are_counted_in_pixels() {
     let (plan, rows) = (plan(&architecture), made_up(&architecture, wanted).features);
     let settings = settings(2, 1, None);
     let measured = measure(&plan, &rows, &settings).unwrap();
-    let subject = Subject { model: "m", architecture: &architecture, plan: &plan, rows: &rows };
+    let subject = Subject {
+        model: "m",
+        architecture: &architecture,
+        precision: Precision::F32,
+        plan: &plan,
+        rows: &rows,
+    };
     let report = Report::new(subject, &settings, &measured);
     assert_eq!((report.units, report.units_per_row), ("pixels", 24.0));
     assert!((report.units_per_second / report.rows_per_second - 24.0).abs() < 1e-6);

@@ -93,7 +93,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Failure::data(error).hint(format!("`sconce check {}` lists what is wrong", place.directory.display()))
     })?;
     let architecture = &loaded.manifest.architecture;
-    let plan = Plan::new(architecture, &loaded.weights, loaded.manifest.precision, &candle_core::Device::Cpu)
+    let precision = loaded.manifest.precision;
+    let plan = Plan::new(architecture, &loaded.weights, precision, &candle_core::Device::Cpu)
         .map_err(Failure::data)?;
     let rows = rows(arguments, &loaded)?;
     if arguments.answers {
@@ -108,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let measured = measure(&plan, &rows.features, &settings).map_err(failure)?;
     let name = place.directory.display().to_string();
-    let subject = Subject { model: &name, architecture, plan: &plan, rows: &rows.features };
+    let subject = Subject { model: &name, architecture, precision, plan: &plan, rows: &rows.features };
     let mut report = Report::new(subject, &settings, &measured);
     if arguments.parts {
         report.parts = Some(parts(&loaded, &plan, rows.inputs, arguments.seconds)?);
@@ -165,7 +166,7 @@ fn failure(error: EngineError) -> Failure {
     match error {
         EngineError::Share { .. }
         | EngineError::Uneven { .. }
-        | EngineError::SeveralThreads { .. }
+        | EngineError::Together { .. }
         | EngineError::Rows { .. } => Failure::usage(error).hint("--engines, --threads and --batch decide"),
         EngineError::NoRow | EngineError::Row { .. } => Failure::data(error),
         EngineError::Thread(_) => Failure::failed(error),
