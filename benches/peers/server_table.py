@@ -100,16 +100,25 @@ def _tuned(options: Namespace, served: Served) -> tuple[dict[str, System], list[
     return {name: system for name, (_, system) in best.items()}, tried
 
 
-def _rounds(options: Namespace, served: Served, best: dict[str, System]) -> dict[tuple[int, str], list[dict]]:
-    """Measurements by connections and system, a fresh server in every round."""
-    found: dict[tuple[int, str], list[dict]] = {(count, name): [] for count in CONNECTIONS for name in best}
+Runs = dict[tuple[int, str], list[dict]]
+"""Measurements by connections and system, one a round."""
+
+
+def _rounds(options: Namespace, served: Served, best: dict[str, System], tried: list[dict]) -> Runs:
+    """A fresh server in every round. A system that fails in one is left out from there, and listed in `tried`."""
+    found: Runs = {(count, name): [] for count in CONNECTIONS for name in best}
     for number in range(options.server_rounds):
-        for name in in_turn(list(best), number):
+        for name in in_turn(sorted({name for _, name in found}), number):
             lines = bodies(best[name], served, options.work)
-            with running(best[name], options.cores, options.work) as server:
-                for count in CONNECTIONS:
-                    load = (count, options.server_seconds)
-                    found[count, name].append(measure(options, server, lines, load))
+            try:
+                with running(best[name], options.cores, options.work) as server:
+                    for count in CONNECTIONS:
+                        load = (count, options.server_seconds)
+                        found[count, name].append(measure(options, server, lines, load))
+            except (NotRunning, RuntimeError) as reason:
+                print(f"{served.name}: {reason}", file=sys.stderr)
+                tried.append({"system": name, "setting": best[name].setting, "failed": str(reason)})
+                found = {key: runs for key, runs in found.items() if key[1] != name}
         print(f"{served.name}: round {number + 1} of {options.server_rounds}", file=sys.stderr)
     return found
 
@@ -118,7 +127,7 @@ def _table(options: Namespace, served: Served) -> dict:
     """One model."""
     best, tried = _tuned(options, served)
     rows = []
-    found = _rounds(options, served, best)
+    found = _rounds(options, served, best, tried)
     for (count, name), runs in found.items():
         rates = [run["requests_per_second"] for run in runs]
         row = {"system": name, "setting": best[name].setting, "connections": count}
