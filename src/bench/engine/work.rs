@@ -84,6 +84,7 @@ fn conv_work(config: &conv::Config) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "whole numbers below 2^53 are exact")]
 mod tests {
     use super::*;
 

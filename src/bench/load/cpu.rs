@@ -31,7 +31,7 @@ mod tests {
         let before = process_seconds().unwrap();
         let begun = Instant::now();
         while process_seconds().unwrap() < before + 0.02 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{before}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "{before}");
         }
     }
 }

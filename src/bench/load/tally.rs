@@ -66,7 +66,7 @@ impl Tally {
                 self.latencies.record(now.saturating_duration_since(due));
             }
             Err(Fault::Status(status, example)) => {
-                self.errors.status.entry(status).or_default().count(1, example)
+                self.errors.status.entry(status).or_default().count(1, example);
             }
             Err(Fault::Connection(example)) => self.errors.connection.count(1, example),
             Err(Fault::Timeout(example)) => self.errors.timeout.count(1, example),

@@ -88,14 +88,13 @@ impl Toy {
         let begun = *self.begun.get_or_init(Instant::now);
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         match self.manner {
-            Manner::Well => {}
             Manner::Stalls { from, to } => {
                 if (from..to).contains(&begun.elapsed()) {
                     tokio::time::sleep_until((begun + to).into()).await;
                 }
             }
             Manner::Refuses if number % 3 == 2 => return Some("429 Too Many Requests"),
-            Manner::Refuses => {}
+            Manner::Well | Manner::Refuses => {}
             Manner::Silent => std::future::pending().await,
             Manner::HangsUp => return None,
             Manner::InCompany(company) => {

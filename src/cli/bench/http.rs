@@ -23,8 +23,8 @@ use crate::limits::{
 /// loop: Poisson arrivals at that rate, whatever the server does, and latency counts from when a request was due.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Whom to ask: http://HOST[:PORT]/PATH
-    #[arg(value_name = "URL")]
+    /// Whom to ask
+    #[arg(value_name = "http://HOST[:PORT]/PATH")]
     url: String,
 
     /// A file that is a request's body; may be given many times, and they take turns
@@ -112,7 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         settings.target.url(),
         (settings.span.warmup + settings.span.measured).as_secs_f64()
     ));
-    let report = load::run(&settings).map_err(failure)?;
+    let report = load::run(&settings).map_err(|error| failure(&error))?;
     output::print(&if arguments.json { json(&report)? } else { report.to_string() })?;
     succeeded(report.succeeded > 0)
 }
@@ -131,7 +131,8 @@ fn sweep_rates(arguments: &Arguments, settings: &Settings) -> Result<(), Failure
         }
     };
     tell(&Sweep::heading());
-    let found = sweep(settings, &rates, |report: &Report| tell(&Sweep::line(report))).map_err(failure)?;
+    let found = sweep(settings, &rates, |report: &Report| tell(&Sweep::line(report)))
+        .map_err(|error| failure(&error))?;
     if let Some(failure) = unwritten {
         return Err(failure);
     }
@@ -200,8 +201,8 @@ fn succeeded(any: bool) -> Result<(), Failure> {
     if any { Ok(()) } else { Err(Failure::failed("no request succeeded")) }
 }
 
-fn failure(error: LoadError) -> Failure {
-    let failure = Failure::failed(&error);
+fn failure(error: &LoadError) -> Failure {
+    let failure = Failure::failed(error);
     match error {
         LoadError::Unreachable { .. } => failure.hint("is the server running? `sconce serve` starts one"),
         LoadError::System(_) => failure,
