@@ -243,6 +243,7 @@ impl Team {
             return work(Parts::all(load.parts), scratch);
         };
         let call: *const (dyn Fn(Parts<'_>, &mut [f32]) + Sync + '_) = &work;
+        #[expect(clippy::transmute_ptr_to_ptr, reason = "a cast cannot lengthen a lifetime")]
         // SAFETY: only the lifetime changes. `open` is dropped before `work` goes, however this function is left, and
         // after that no helper is inside, see `Open`.
         let call: *const (dyn Fn(Parts<'_>, &mut [f32]) + Sync) = unsafe { std::mem::transmute(call) };

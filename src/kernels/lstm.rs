@@ -143,8 +143,9 @@ impl Cell {
     /// As [`step`](Self::step).
     pub fn step_with(&self, team: &mut Team, (rows, input): (&[Row], Input<'_>), states: States<'_>) {
         let level = self.recurrent.level();
-        let (after, cells) = (Scatter::new(states.after), Scatter::new(states.cells));
-        let step = Step { cell: self, rows, input, before: states.before, after, cells };
+        let States { before, after, cells } = states;
+        let (after, cells) = (Scatter::new(after), Scatter::new(cells));
+        let step = Step { cell: self, rows, input, before, after, cells };
         let load = Load {
             parts: self.folded_width() / (VECTORS * level.lanes()),
             products: rows.len() * self.products(matches!(input, Input::Raw { .. })),

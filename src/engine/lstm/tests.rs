@@ -199,13 +199,12 @@ fn texts_that_threads_share_have_the_bits_of_one_thread() {
             for step in 0..200 {
                 // Cores are lent and taken back while rows are on their way.
                 engine.lend([2, 2, 2, 1, 0][step % 5]);
-                for slot in 0..3 {
-                    if step % 3 == 0
-                        && held[slot].is_none()
+                for (slot, held) in held.iter_mut().enumerate().filter(|_| step % 3 == 0) {
+                    if held.is_none()
                         && let Some(tokens) = texts.pop()
                     {
                         engine.admit(slot, Features::Tokens(tokens.clone())).unwrap();
-                        held[slot] = Some(tokens);
+                        *held = Some(tokens);
                     }
                 }
                 engine.step(&mut finished);

@@ -83,7 +83,7 @@ impl Claims<'_> {
     /// write is ordered by joining and leaving the work.
     fn claim(&self, seat: usize, end: End) -> Option<usize> {
         let left = &self.seats[seat].left;
-        let tag = self.number % NUMBERS << 32;
+        let tag = (self.number % NUMBERS) << 32;
         let mut seen = left.load(Ordering::Relaxed);
         loop {
             let (front, back) = if seen >> 32 << 32 == tag {

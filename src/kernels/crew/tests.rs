@@ -45,7 +45,7 @@ proptest! {
     #[test]
     fn every_part_is_done_once_however_many_help_and_however_long_parts_take(
         helpers in 0_usize..5,
-        works in prop::collection::vec((0_usize..40, 0_u32..300, 0_usize..6, any::<bool>()), 1..60),
+        works in prop::collection::vec((0_usize..40, 0_usize..300, 0_usize..6, any::<bool>()), 1..60),
     ) {
         let mut team = lent(helpers);
         for (parts, length, cores, pause) in works {
@@ -54,7 +54,7 @@ proptest! {
             let done: Vec<AtomicU32> = (0..parts).map(|_| AtomicU32::new(0)).collect();
             team.share(Load { parts, products: HEAVY }, &mut [], |parts, _| {
                 for part in parts {
-                    (0..length * (part as u32 % 3)).for_each(|_| hint::spin_loop());
+                    (0..length * (part % 3)).for_each(|_| hint::spin_loop());
                     done[part].fetch_add(1, Ordering::Relaxed);
                 }
             });

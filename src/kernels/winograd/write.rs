@@ -26,12 +26,6 @@ pub(super) struct Tile<V> {
 }
 
 impl<V: Lanes> Tile<V> {
-    #[inline(always)]
-    fn store(&self, vector: V, output: Scatter<'_>, at: usize) {
-        // SAFETY: the place has room for a vector. A tile is written once for each of its channels, by one thread.
-        unsafe { vector.store(output.at(at, V::WIDTH)) }
-    }
-
     /// Writes the part that is inside the map.
     #[inline(always)]
     pub(super) fn write<F: Form>(&self, map: &Map, output: Scatter<'_>) {
@@ -41,7 +35,7 @@ impl<V: Lanes> Tile<V> {
         for y in 0..F::OUT {
             for x in 0..F::OUT {
                 if row + y < map.height && column + x < map.width {
-                    self.store(sums[y][x], output, from + map.at(row + y, column + x));
+                    store(sums[y][x], output, from + map.at(row + y, column + x));
                 }
             }
         }
@@ -67,9 +61,16 @@ impl<V: Lanes> Tile<V> {
                     Kind::Average => a.add(b).add(c.add(d)).mul(machine.splat(0.25)),
                 };
                 if row + y < map.height && column + x < map.width {
-                    self.store(value, output, from + map.at(row + y, column + x));
+                    store(value, output, from + map.at(row + y, column + x));
                 }
             }
         }
     }
+}
+
+/// Writes the channels of a position of a tile.
+#[inline(always)]
+fn store<V: Lanes>(vector: V, output: Scatter<'_>, at: usize) {
+    // SAFETY: the place has room for a vector. A tile is written once for each of its channels, by one thread.
+    unsafe { vector.store(output.at(at, V::WIDTH)) }
 }
