@@ -19,6 +19,7 @@ mod refuse;
 mod timing;
 
 mod native;
+mod oip;
 
 mod front;
 mod health;

@@ -48,8 +48,14 @@ pub(super) async fn live() -> Json<Health> {
     responses((status = 200, description = "Requests may be sent", body = Health), Refusals),
 )]
 pub(super) async fn ready(State(gateway): State<Gateway>) -> Result<Json<Health>, Problem> {
+    let reasons = reasons_not_ready(&gateway);
+    if reasons.is_empty() { Ok(Json(Health { status: "ready" })) } else { Err(not_ready(reasons)) }
+}
+
+/// Why requests may not be sent here; nothing when they may.
+pub(super) fn reasons_not_ready(gateway: &Gateway) -> Vec<String> {
     if gateway.draining.load(Ordering::Acquire) {
-        return Err(not_ready(vec!["the server is shutting down".to_owned()]));
+        return vec!["the server is shutting down".to_owned()];
     }
     let models = gateway.registry.models();
     let mut reasons: Vec<String> = models.iter().filter_map(hanging).collect();
@@ -66,7 +72,7 @@ pub(super) async fn ready(State(gateway): State<Gateway>) -> Result<Json<Health>
             reasons.push("the models are being looked through".to_owned());
         }
     }
-    if reasons.is_empty() { Ok(Json(Health { status: "ready" })) } else { Err(not_ready(reasons)) }
+    reasons
 }
 
 fn not_ready(reasons: Vec<String>) -> Problem {

@@ -71,6 +71,8 @@ pub(super) enum Code {
     Internal,
     /// The network's answer is not a finite number.
     NonFiniteOutput,
+    /// This server does not do what was asked.
+    NotSupported,
     /// The server is not ready to answer.
     NotReady,
     /// The model exists and does not answer.
@@ -116,6 +118,7 @@ impl Code {
             Self::TooManyHeaders => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "Too many headers"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "Internal error"),
             Self::NonFiniteOutput => (S::INTERNAL_SERVER_ERROR, "Non-finite output"),
+            Self::NotSupported => (S::NOT_IMPLEMENTED, "Not supported"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "Not ready"),
             Self::ModelNotReady => (S::SERVICE_UNAVAILABLE, "Model not ready"),
             Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "Shutting down"),
