@@ -12,6 +12,7 @@ mod message;
 mod queue;
 mod rate;
 mod service;
+mod tally;
 mod worker;
 
 #[cfg(test)]
@@ -25,3 +26,4 @@ pub use future::ResponseFuture;
 pub use layer::{BatchLayer, Config};
 pub use message::{Done, Job};
 pub use service::Batch;
+pub use tally::{Execution, Executions};

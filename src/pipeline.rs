@@ -4,6 +4,7 @@ mod golden;
 mod prepare;
 mod present;
 mod service;
+mod statistics;
 mod verify;
 
 pub use golden::{record_golden, verify_golden};
@@ -11,3 +12,4 @@ pub use prepare::{PrepareError, Prepared, Preparer};
 pub(crate) use present::given;
 pub use present::{Outcome, Presenter};
 pub use service::{Answer, Config, Error, Pipeline, Request, StartError, Timing};
+pub use statistics::{Phase, Requests, Statistics};

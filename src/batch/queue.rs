@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::message::Message;
 use super::rate::Rate;
+use super::tally::Tally;
 use super::{Config, Error, ROWS};
 use crate::limits::QUEUE_ROWS_MAX;
 use crate::telemetry::metrics::{BatchMeter, DispatchReason, RowOutcome};
@@ -23,6 +24,8 @@ pub(super) struct Queue<R, A> {
     /// Callers that went away since the queue was last looked through for their rows.
     gone: Arc<AtomicUsize>,
     pub(super) meter: BatchMeter,
+    /// What the workers' engines were given.
+    pub(super) tally: Arc<Tally>,
 }
 
 /// What may wait, and what is taken at once.
@@ -93,6 +96,7 @@ impl<R, A> Queue<R, A> {
             bounds,
             gone: Arc::new(AtomicUsize::new(0)),
             meter,
+            tally: Arc::default(),
         }
     }
 

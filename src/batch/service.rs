@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::future::{ResponseFuture, Waiting};
 use super::message::{Message, Ticket};
 use super::queue::{Bounds, Queue};
+use super::tally::Executions;
 use super::worker::{self, StepClocks};
 use super::{Config, Done, Engine, Error, Job};
 use crate::limits::WORKERS_MAX;
@@ -47,6 +48,17 @@ impl<E: Engine> Batch<E> {
     #[must_use]
     pub fn longest_step(&self) -> Duration {
         self.owner.clocks.longest()
+    }
+
+    /// What the engines have computed since the start.
+    #[must_use]
+    pub fn executions(&self) -> Executions {
+        self.owner.queue.tally.executions()
+    }
+
+    /// Counts executions from here on: what was computed until now was a trial.
+    pub fn clear_executions(&self) {
+        self.owner.queue.tally.clear();
     }
 
     /// Closes the queue: a new row is refused with [`Error::Closed`], what waits is answered, then the workers end.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::message::{Done, Message, Ticket};
 use super::queue::{Queue, Taken};
+use super::tally::Admission;
 use super::{Engine, Error, RowError};
 use crate::limits::ENGINE_ROWS_MAX;
 
@@ -132,6 +133,8 @@ struct Held<E: Engine> {
     work: usize,
     ticket: Ticket<E::Answer>,
     admitted: Instant,
+    /// With which other rows.
+    admission: Arc<Admission>,
 }
 
 struct Worker<E: Engine> {
@@ -166,7 +169,7 @@ impl<E: Engine> Worker<E> {
         if room > 0 {
             match self.seat.queue.take(room, self.held) {
                 Taken::Closed => return Ok(false),
-                Taken::Rows(messages) => messages.into_iter().try_for_each(|message| self.admit(message))?,
+                Taken::Rows(messages) => self.admit_all(messages)?,
             }
         }
         if self.held > 0 {
@@ -196,13 +199,25 @@ impl<E: Engine> Worker<E> {
         Ok(())
     }
 
-    fn admit(&mut self, Message { row, work, ticket }: Message<E::Row, E::Answer>) -> Result<(), Broken> {
+    fn admit_all(&mut self, messages: Vec<Message<E::Row, E::Answer>>) -> Result<(), Broken> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let admission = Admission::of(messages.len(), &self.seat.queue.tally);
+        messages.into_iter().try_for_each(|message| self.admit(message, Arc::clone(&admission)))
+    }
+
+    fn admit(
+        &mut self,
+        Message { row, work, ticket }: Message<E::Row, E::Answer>,
+        admission: Arc<Admission>,
+    ) -> Result<(), Broken> {
         let Some(slot) = self.slots.iter().position(Option::is_none) else {
             // A worker takes no more rows than it has room for, and recovering only makes room.
             ticket.answer(Err(Error::Closed), &self.seat.queue.meter);
             return Ok(());
         };
-        let held = Held::<E> { row, work, ticket, admitted: Instant::now() };
+        let held = Held::<E> { row, work, ticket, admitted: Instant::now(), admission };
         let admitted = self.seat.guarded(|| self.engine.admit(slot, held.row.clone()));
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(held);
@@ -329,6 +344,11 @@ impl<E: Engine> Held<E> {
         let queued = self.admitted.saturating_duration_since(self.ticket.enqueued);
         let computed = self.admitted.elapsed();
         let reply = result.map(|answer| Done { answer, queued, computed }).map_err(Error::Row);
+        // Counted before it is answered: whoever has the answer finds it in the counts.
+        if reply.is_ok() {
+            seat.queue.tally.answered();
+        }
+        drop(self.admission);
         self.ticket.answer(reply, &seat.queue.meter);
     }
 

@@ -9,6 +9,7 @@ use tower::ServiceExt as _;
 use super::problem::{Code, Problem};
 use super::refuse::listed;
 use super::server::Gateway;
+use super::timing;
 use crate::name::{ModelName, Version};
 use crate::pipeline::{Answer, Pipeline, Request};
 use crate::registry::{Entry, ModelStatus, State as VersionState};
@@ -68,6 +69,13 @@ pub(super) fn doing(
 
 /// The answer to one input.
 pub(super) async fn one(entry: &Entry<Pipeline>, given: Given, asked: Asked) -> Result<Answer, Problem> {
+    let begun = Instant::now();
+    let answer = answer(entry, given, asked).await;
+    count(entry, begun, std::slice::from_ref(&answer));
+    answer
+}
+
+async fn answer(entry: &Entry<Pipeline>, given: Given, asked: Asked) -> Result<Answer, Problem> {
     let request = Request { input: given?, top_k: asked.top_k, deadline: Some(asked.deadline) };
     entry.handle.clone().oneshot(request).await.map_err(Problem::from)
 }
@@ -81,9 +89,21 @@ pub(super) async fn all(
     given: Vec<Given>,
     asked: Asked,
 ) -> Result<Vec<Result<Answer, Problem>>, Problem> {
-    let answers = join_all(given.into_iter().map(|given| one(entry, given, asked))).await;
+    let begun = Instant::now();
+    let answers = join_all(given.into_iter().map(|given| answer(entry, given, asked))).await;
+    count(entry, begun, &answers);
     whole_refusal(&answers)?;
     Ok(answers)
+}
+
+/// Counts a request for the statistics of its model.
+fn count(entry: &Entry<Pipeline>, begun: Instant, answers: &[Result<Answer, Problem>]) {
+    let took = begun.elapsed();
+    if answers.iter().all(Result::is_ok) {
+        entry.handle.count_success(took, &timing::longest(answers.iter().flatten()));
+    } else {
+        entry.handle.count_failure(took);
+    }
 }
 
 /// The version that answers when none is named.

@@ -14,14 +14,19 @@ pub(super) fn header<'a>(answers: impl Iterator<Item = &'a Answer>) -> HeaderMap
 
 /// The longest of each phase, milliseconds.
 fn server_timing<'a>(answers: impl Iterator<Item = &'a Answer>) -> String {
-    let longest = answers.fold(Timing::default(), |longest, answer| Timing {
+    let Timing { prepare, queue, compute, .. } = longest(answers);
+    let ms = |phase: Duration| phase.as_secs_f64() * 1000.0;
+    format!("prepare;dur={:.3}, queue;dur={:.3}, compute;dur={:.3}", ms(prepare), ms(queue), ms(compute))
+}
+
+/// The longest of each phase.
+pub(super) fn longest<'a>(answers: impl Iterator<Item = &'a Answer>) -> Timing {
+    answers.fold(Timing::default(), |longest, answer| Timing {
         prepare: longest.prepare.max(answer.timing.prepare),
         queue: longest.queue.max(answer.timing.queue),
         compute: longest.compute.max(answer.timing.compute),
-    });
-    let ms = |phase: Duration| phase.as_secs_f64() * 1000.0;
-    let Timing { prepare, queue, compute } = longest;
-    format!("prepare;dur={:.3}, queue;dur={:.3}, compute;dur={:.3}", ms(prepare), ms(queue), ms(compute))
+        present: longest.present.max(answer.timing.present),
+    })
 }
 
 #[cfg(test)]

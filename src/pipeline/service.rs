@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tower::{Layer as _, Service as _};
 
 use super::golden::{self, Likeness};
+use super::statistics::Counts;
 use super::verify::Verifier;
 use super::{Outcome, PrepareError, Prepared, Preparer, Presenter};
 use crate::batch::{self, Batch, BatchLayer, Job};
@@ -84,6 +85,8 @@ pub struct Timing {
     pub queue: Duration,
     /// In an engine.
     pub compute: Duration,
+    /// Making scores of what the network answered.
+    pub present: Duration,
 }
 
 /// What one input is, and what it took.
@@ -124,11 +127,11 @@ pub struct StartError(pub String);
 /// One model version, ready to answer. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     manifest: Manifest,
     device: String,
     capacity: Capacity,
@@ -138,8 +141,9 @@ struct Shared {
     /// Rows that wait for, or are in, preparation on the blocking pool.
     preparing: AtomicUsize,
     preparing_max: usize,
-    batch: Batch<PlannedEngine>,
+    pub(super) batch: Batch<PlannedEngine>,
     verifier: Option<Verifier>,
+    pub(super) counts: Counts,
 }
 
 /// Preparations on the blocking pool at once, of all models together: two a core, so that one that waits for memory
@@ -173,6 +177,7 @@ impl Pipeline {
             answer.map(|done| done.answer).map_err(|error| error.to_string())
         })
         .map_err(StartError)?;
+        batch.clear_executions();
         let shared = Shared {
             device: device_name(&device),
             capacity,
@@ -184,6 +189,7 @@ impl Pipeline {
             preparing_max: config.queue_rows_max.max(1),
             batch,
             verifier,
+            counts: Counts::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -245,9 +251,11 @@ impl tower::Service<Request> for Pipeline {
             if let Some((verifier, row)) = again {
                 verifier.check(row, done.answer.clone());
             }
+            let computed = Instant::now();
             let outcome =
                 shared.presenter.present(&done.answer, top_k, shared.unpooled).ok_or(Error::NotFinite)?;
-            let timing = Timing { prepare, queue: done.queued, compute: done.computed };
+            let present = computed.elapsed();
+            let timing = Timing { prepare, queue: done.queued, compute: done.computed, present };
             Ok(Answer { outcome, units: prepared.units, truncated: prepared.truncated, timing })
         })
     }
