@@ -135,7 +135,7 @@ mod tests {
             state,
             last_failure: None,
         });
-        ModelStatus { name: "m".parse().unwrap(), versions: versions.collect() }
+        ModelStatus { name: "m".parse().unwrap(), versions: versions.collect(), unloaded: false }
     }
 
     #[test]

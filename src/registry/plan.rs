@@ -1,6 +1,6 @@
 //! What to load and what to retire next: a pure function of what serves, what is there, and what is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Policies, Policy};
 use crate::name::{ModelName, Version};
@@ -36,14 +36,26 @@ pub(super) struct Load {
     pub(super) stamp: u64,
 }
 
+/// What is to serve: what the policies want of every model but those that were unloaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) policies: &'a Policies,
+    pub(super) unloaded: &'a BTreeSet<ModelName>,
+}
+
 /// Plans the next actions. A model keeps all that it serves until nothing of it is left to load.
-pub(super) fn plan(known: &Known, scan: &Scan, policies: &Policies) -> Plan {
+pub(super) fn plan(known: &Known, scan: &Scan, wish: Wish<'_>) -> Plan {
     let (nothing_known, nothing_there) = (BTreeMap::new(), BTreeMap::new());
     let mut plan = Plan::default();
     for model in known.keys().chain(scan.keys().filter(|model| !known.contains_key(*model))) {
         let known = known.get(model).unwrap_or(&nothing_known);
         let there = scan.get(model).unwrap_or(&nothing_there);
-        match wanted(known, there, policies.of(model)) {
+        let wanted = if wish.unloaded.contains(model) {
+            Ok(Vec::new())
+        } else {
+            wanted(known, there, wish.policies.of(model))
+        };
+        match wanted {
             Err((version, stamp)) => {
                 let load = Load { model: model.clone(), version, stamp };
                 plan.load.get_or_insert(load);
@@ -114,7 +126,7 @@ mod tests {
             scan.insert(model, there.iter().map(|&(number, stamp)| (version(number), stamp)).collect());
         }
         let policies = Policies { default: policy, models: BTreeMap::new() };
-        let plan = plan(&known, &scan, &policies);
+        let plan = plan(&known, &scan, Wish { policies: &policies, unloaded: &BTreeSet::new() });
         let load = plan.load.map(|load| (load.version.get(), load.stamp));
         (load, plan.retire.iter().map(|(_, version)| version.get()).collect())
     }
@@ -150,6 +162,18 @@ mod tests {
         assert_eq!(planned(latest(1), &[(1, Some(7), Some(8))], &[(1, 8)]), (None, vec![]));
         assert_eq!(planned(latest(1), &[(1, Some(7), Some(8))], &[(1, 9)]), (Some((1, 9)), vec![]));
         assert_eq!(planned(latest(1), &[(1, None, Some(8))], &[(1, 9)]), (Some((1, 9)), vec![]));
+    }
+
+    #[test]
+    fn what_was_unloaded_is_retired_and_not_loaded() {
+        let model: ModelName = "m".parse().unwrap();
+        let scan = Scan::from([(model.clone(), BTreeMap::from([(version(1), 7), (version(2), 7)]))]);
+        let serving = Facts { serving: Some(7), refused: None };
+        let known = Known::from([(model.clone(), BTreeMap::from([(version(1), serving)]))]);
+        let policies = Policies { default: latest(1), models: BTreeMap::new() };
+        let unloaded = BTreeSet::from([model.clone()]);
+        let plan = plan(&known, &scan, Wish { policies: &policies, unloaded: &unloaded });
+        assert_eq!(plan, Plan { load: None, retire: vec![(model, version(1))] });
     }
 
     #[test]

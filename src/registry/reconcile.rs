@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
-use super::plan::{Load, plan};
+use super::plan::{Load, Wish, plan};
 use super::snapshot::Snapshot;
-use super::{Entry, ModelStatus, Policies, Unresolved};
+use super::{Entry, ModelStatus, Policies, State, Unresolved, VersionStatus};
 use crate::limits::REFUSAL_BYTES_MAX;
 use crate::name::{ModelName, Version};
 use crate::telemetry::metrics::record_load;
@@ -32,6 +32,18 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Why the version is refused.
     fn load(&self, model: &ModelName, version: Version) -> Result<Self::Handle, String>;
+}
+
+impl<S: Source + ?Sized> Source for Arc<S> {
+    type Handle = S::Handle;
+
+    fn scan(&self) -> Result<BTreeMap<ModelName, BTreeMap<Version, u64>>, String> {
+        S::scan(self)
+    }
+
+    fn load(&self, model: &ModelName, version: Version) -> Result<S::Handle, String> {
+        S::load(self, model, version)
+    }
 }
 
 /// The models that serve. Shared by `Arc`; resolution takes no lock.
@@ -63,14 +75,17 @@ impl<H: Send + Sync + 'static> Registry<H> {
     ///
     /// Blocking and slow: one loader thread calls it. The old version serves until the new one is loaded; a version
     /// that fails is refused with its reason and tried again when its stamp changes.
-    pub fn reconcile<S: Source<Handle = H>>(&self, source: &S) {
+    pub fn reconcile<S: Source<Handle = H> + ?Sized>(&self, source: &S) {
         let mut retired = self.loader();
         match caught(|| source.scan()) {
             Err(reason) => self.note_scan_failure(reason),
             Ok(scan) => {
                 self.update(|snapshot| snapshot.take_in(&scan));
                 loop {
-                    let plan = plan(&self.snapshot.load().known(), &scan, &self.policies);
+                    let snapshot = self.snapshot.load();
+                    let wish = Wish { policies: &self.policies, unloaded: &snapshot.unloaded };
+                    let plan = plan(&snapshot.known(), &scan, wish);
+                    drop(snapshot);
                     for (model, version) in plan.retire {
                         tracing::info!(model = model.as_str(), version = version.get(), "version retired");
                         retired.extend(self.swap(&model, version, None));
@@ -86,6 +101,42 @@ impl<H: Send + Sync + 'static> Registry<H> {
             }
         }
         reap(&mut retired);
+    }
+
+    /// Takes a model out of service at once: none of its versions answers, and none is loaded again, until
+    /// [`load_model`](Self::load_model). Requests that hold one are answered. Waits for a load under way.
+    ///
+    /// # Errors
+    /// There is no such model.
+    pub fn unload_model(&self, model: &str) -> Result<(), Unresolved> {
+        let mut retired = self.loader();
+        let ModelStatus { name, versions, .. } = self.model(model)?;
+        let serving = |version: VersionStatus<H>| match version.state {
+            State::Ready(_) => Some(version.version),
+            _ => None,
+        };
+        let serving: Vec<Version> = versions.into_iter().filter_map(serving).collect();
+        self.update(|snapshot| snapshot.unloaded.insert(name.clone()));
+        tracing::info!(model, "model unloaded by request");
+        retired.extend(serving.into_iter().filter_map(|version| self.swap(&name, version, None)));
+        reap(&mut retired);
+        Ok(())
+    }
+
+    /// Puts a model into service that was unloaded, or whose contents were refused or are new: reconciles, and returns
+    /// the version that answers. Blocking and slow.
+    ///
+    /// # Errors
+    /// There is no such model, or it does not answer: the reason says why.
+    pub fn load_model<S>(&self, model: &str, source: &S) -> Result<Arc<Entry<H>>, Unresolved>
+    where
+        S: Source<Handle = H> + ?Sized,
+    {
+        let retired = self.loader();
+        self.update(|snapshot| snapshot.try_again(model));
+        drop(retired);
+        self.reconcile(source);
+        self.resolve(model, None)
     }
 
     /// The version that answers for `model`: the given one, or the latest ready.
@@ -169,7 +220,7 @@ impl<H: Send + Sync + 'static> Registry<H> {
     }
 
     /// Loads one version and swaps it in, or notes why not. Returns the version that it replaces.
-    fn load<S: Source<Handle = H>>(&self, source: &S, load: &Load) -> Option<Arc<Entry<H>>> {
+    fn load<S: Source<Handle = H> + ?Sized>(&self, source: &S, load: &Load) -> Option<Arc<Entry<H>>> {
         let Load { model, version, stamp } = load;
         let (name, number) = (model.as_str(), version.get());
         tracing::info!(model = name, version = number, "loading version");

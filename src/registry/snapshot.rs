@@ -1,7 +1,7 @@
 //! What a request reads: every model and version at one moment, never changed, only replaced.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::plan::{Facts, Known, Scan};
@@ -12,6 +12,8 @@ use crate::name::{ModelName, Version, nearest};
 #[derive(Debug)]
 pub(super) struct Snapshot<H> {
     pub(super) models: BTreeMap<ModelName, Arc<Model<H>>>,
+    /// Models that were unloaded by request.
+    pub(super) unloaded: BTreeSet<ModelName>,
     /// Whether the source was ever read.
     pub(super) scanned: bool,
     /// Why the source could not be read the last time.
@@ -33,14 +35,19 @@ pub(super) struct Slot<H> {
 
 impl<H> Default for Snapshot<H> {
     fn default() -> Self {
-        Self { models: BTreeMap::new(), scanned: false, scan_failure: None }
+        Self { models: BTreeMap::new(), unloaded: BTreeSet::new(), scanned: false, scan_failure: None }
     }
 }
 
 impl<H> Clone for Snapshot<H> {
     fn clone(&self) -> Self {
-        let Self { models, scanned, scan_failure } = self;
-        Self { models: models.clone(), scanned: *scanned, scan_failure: scan_failure.clone() }
+        let Self { models, unloaded, scanned, scan_failure } = self;
+        Self {
+            models: models.clone(),
+            unloaded: unloaded.clone(),
+            scanned: *scanned,
+            scan_failure: scan_failure.clone(),
+        }
     }
 }
 
@@ -88,6 +95,10 @@ impl<H> Snapshot<H> {
     /// The version that answers for `model`: the given one, or the latest ready.
     pub(super) fn resolve(&self, model: &str, version: Option<Version>) -> Result<Arc<Entry<H>>, Unresolved> {
         let (name, versions) = self.find(model)?;
+        if self.unloaded.contains(name) {
+            let reason = "it was unloaded by request".to_owned();
+            return Err(Unresolved::NotReady { model: name.clone(), reason });
+        }
         let Some(wanted) = version else {
             return ready(versions).next().cloned().ok_or_else(|| {
                 let newest = versions.iter().next_back();
@@ -137,7 +148,7 @@ impl<H> Snapshot<H> {
             }));
         }
         statuses.sort_unstable_by_key(|status| Reverse(status.version));
-        Ok(ModelStatus { name: name.clone(), versions: statuses })
+        Ok(ModelStatus { name: name.clone(), versions: statuses, unloaded: self.unloaded.contains(name) })
     }
 
     /// Takes in what is there: new versions appear, versions that are neither there nor serving are forgotten, and
@@ -163,6 +174,16 @@ impl<H> Snapshot<H> {
             *model = Arc::new(versions);
         }
         self.models.retain(|_, versions| !versions.is_empty());
+    }
+
+    /// Forgets that a model was unloaded, and what of it was refused.
+    pub(super) fn try_again(&mut self, model: &str) {
+        self.unloaded.remove(model);
+        if let Some(shared) = self.models.get_mut(model) {
+            let mut versions = Model::clone(shared);
+            versions.values_mut().for_each(|slot| slot.refused = None);
+            *shared = Arc::new(versions);
+        }
     }
 
     /// What planning needs to know.
@@ -192,6 +213,7 @@ impl<H> Snapshot<H> {
 
     /// Whether every model has a version that answers.
     pub(super) fn all_answer(&self) -> bool {
-        self.models.values().all(|model| ready(model).next().is_some())
+        let loaded = self.models.iter().filter(|(name, _)| !self.unloaded.contains(*name));
+        loaded.map(|(_, model)| model).all(|model| ready(model).next().is_some())
     }
 }

@@ -49,6 +49,8 @@ pub struct ModelStatus<H> {
     pub name: ModelName,
     /// Its versions, latest first.
     pub versions: Vec<VersionStatus<H>>,
+    /// Whether it was unloaded by request: none of its versions serves until it is loaded by request.
+    pub unloaded: bool,
 }
 
 /// Why a name and version resolve to nothing.

@@ -113,6 +113,37 @@ fn shown(registry: &Registry<Handle>, model: &str) -> Vec<String> {
 }
 
 #[test]
+fn an_unloaded_model_is_silent_until_it_is_loaded_again() {
+    let (source, registry) = (Memory::default(), Registry::new(latest(1)));
+    source.put("m", (1, 7), Contents::Good("one"));
+    source.put("other", (1, 7), Contents::Good("other"));
+    registry.reconcile(&source);
+    registry.unload_model("m").unwrap();
+    assert_eq!(source.dropped(), 1, "nothing holds what was unloaded");
+    source.put("m", (2, 7), Contents::Good("two"));
+    registry.reconcile(&source);
+    let silent = answer(&registry, "m", None).unwrap_err();
+    assert!(
+        matches!(&silent, Unresolved::NotReady { reason, .. } if reason.contains("unloaded")),
+        "{silent}"
+    );
+    assert_eq!((registry.model("m").unwrap().unloaded, source.loads()), (true, 2));
+    assert_eq!(answer(&registry, "other", None), Ok("other"));
+    let loaded = registry.load_model("m", &source).unwrap();
+    assert_eq!((loaded.handle.text, registry.model("m").unwrap().unloaded), ("two", false));
+    source.put("m", (2, 8), Contents::Bad("damaged"));
+    registry.unload_model("m").unwrap();
+    source.remove("m", 1);
+    let refused = registry.load_model("m", &source).unwrap_err();
+    assert!(
+        matches!(&refused, Unresolved::NotReady { reason, .. } if reason.contains("damaged")),
+        "{refused}"
+    );
+    assert!(matches!(registry.unload_model("nobody"), Err(Unresolved::UnknownModel { .. })));
+    assert!(matches!(registry.load_model("nobody", &source), Err(Unresolved::UnknownModel { .. })));
+}
+
+#[test]
 fn the_latest_version_that_loads_answers_and_a_failing_one_says_why() {
     let (source, registry) = (Memory::default(), Registry::new(latest(1)));
     source.put("m", (1, 7), Contents::Good("one"));
