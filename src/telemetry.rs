@@ -5,4 +5,4 @@ mod logs;
 
 pub mod metrics;
 
-pub use logs::{LogFormat, install_logs};
+pub use logs::{LogFormat, Verbosity, install_logs, set_verbosity, verbosity};

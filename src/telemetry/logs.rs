@@ -1,11 +1,12 @@
 //! Structured logs on standard error.
 
 use std::io::{IsTerminal as _, stderr};
-use std::sync::Once;
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::line::OneLine;
@@ -43,9 +44,14 @@ pub fn install_logs(format: LogFormat, filter: &str) -> Result<(), String> {
     static INSTALLED: Once = Once::new();
     let filter = read_filter(filter)?;
     let format = format.settled(stderr().is_terminal());
+    let said = filter.to_string();
     INSTALLED.call_once(|| {
-        let installed =
-            tracing::subscriber::set_global_default(subscriber(format, filter, || OneLine(stderr())));
+        let (subscriber, refilter) = subscriber(format, filter, || OneLine(stderr()));
+        let installed = tracing::subscriber::set_global_default(subscriber);
+        if installed.is_ok() {
+            let verbosity = Verbosity::of(&said);
+            let _first = CONTROL.set(Control { refilter, said, verbosity: Mutex::new(verbosity) });
+        }
         // Whoever set a subscriber of their own before wants their own panics as well.
         if installed.is_ok() {
             log_panics();
@@ -60,16 +66,108 @@ fn read_filter(filter: &str) -> Result<EnvFilter, String> {
     })
 }
 
-/// The subscriber that writes events to `writer`, each with one write. Text has no colours: the escape sequences of
+/// What is logged, as one level above the others: what is logged at a level is logged at every graver one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verbosity {
+    /// What goes on.
+    pub info: bool,
+    /// What may be wrong.
+    pub warning: bool,
+    /// What is wrong.
+    pub error: bool,
+    /// 0: nothing more; 1: what the server does; 2 and more: every step of it.
+    pub verbose_level: u64,
+}
+
+impl Verbosity {
+    /// That of a filter.
+    fn of(filter: &str) -> Self {
+        let level = filter.parse::<EnvFilter>().ok().and_then(|filter| filter.max_level_hint());
+        let level = level.unwrap_or(LevelFilter::INFO);
+        Self {
+            info: level >= LevelFilter::INFO,
+            warning: level >= LevelFilter::WARN,
+            error: level >= LevelFilter::ERROR,
+            verbose_level: match level {
+                LevelFilter::TRACE => 2,
+                LevelFilter::DEBUG => 1,
+                _ => 0,
+            },
+        }
+    }
+
+    /// The filter that logs so much.
+    fn filter(self) -> &'static str {
+        match self {
+            Self { verbose_level: 1, .. } => "sconce=debug,info",
+            Self { verbose_level: 2.., .. } => "sconce=trace,info",
+            Self { info: true, .. } => "info",
+            Self { warning: true, .. } => "warn",
+            Self { error: true, .. } => "error",
+            _ => "off",
+        }
+    }
+}
+
+/// Changing what is logged, once a subscriber is installed.
+struct Control {
+    refilter: Refilter,
+    /// The filter that the configuration says.
+    said: String,
+    verbosity: Mutex<Verbosity>,
+}
+
+static CONTROL: OnceLock<Control> = OnceLock::new();
+
+/// What is logged now; what goes on, where no log was installed.
+pub fn verbosity() -> Verbosity {
+    let now = CONTROL.get().map(|control| *control.verbosity.lock().unwrap_or_else(PoisonError::into_inner));
+    now.unwrap_or_else(|| Verbosity::of("info"))
+}
+
+/// Changes what is logged. What the configuration's filter logs comes back with the verbosity that it has.
+///
+/// # Errors
+/// There is no log to change.
+pub fn set_verbosity(wanted: Verbosity) -> Result<(), String> {
+    if wanted == verbosity() {
+        return Ok(());
+    }
+    let control = CONTROL.get().ok_or("there is no log to change")?;
+    let filter = if wanted == Verbosity::of(&control.said) { &control.said } else { wanted.filter() };
+    (control.refilter)(read_filter(filter)?)?;
+    // What a level logs, every graver one logs.
+    *control.verbosity.lock().unwrap_or_else(PoisonError::into_inner) = Verbosity::of(filter);
+    Ok(())
+}
+
+/// Replaces the filter of a subscriber.
+type Refilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// The subscriber that writes events to `writer`, each with one write, and what replaces its filter. Text has no colours: the escape sequences of
 /// colours and those that a caller smuggled in could not be told apart where they are escaped.
-fn subscriber<W>(format: LogFormat, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    writer: W,
+) -> (Box<dyn Subscriber + Send + Sync>, Refilter)
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer);
     match format {
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
-        LogFormat::Auto | LogFormat::Text => Box::new(builder.finish()),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_span_list(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let refilter = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+            (Box::new(builder.finish()), Box::new(refilter))
+        }
+        LogFormat::Auto | LogFormat::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            let refilter = move |filter| handle.reload(filter).map_err(|error| error.to_string());
+            (Box::new(builder.finish()), Box::new(refilter))
+        }
     }
 }
 
@@ -107,7 +205,7 @@ mod tests {
     fn logged(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
         let written = Written::default();
         let sink = written.clone();
-        let subscriber = subscriber(format, read_filter(filter).unwrap(), move || OneLine(sink.clone()));
+        let (subscriber, _) = subscriber(format, read_filter(filter).unwrap(), move || OneLine(sink.clone()));
         tracing::subscriber::with_default(subscriber, log);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -145,6 +243,25 @@ mod tests {
         assert_eq!(logged(LogFormat::Text, "warn", || tracing::info!("quiet")), "");
         let message = install_logs(LogFormat::Text, "sconce=loud").unwrap_err();
         assert!(message.contains("sconce=loud") && message.contains("sconce=debug"), "{message}");
+    }
+
+    #[test]
+    fn a_filter_can_be_replaced_and_has_its_verbosity() {
+        let written = Written::default();
+        let sink = written.clone();
+        let (subscriber, refilter) =
+            subscriber(LogFormat::Text, read_filter("warn").unwrap(), move || OneLine(sink.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("before");
+            refilter(read_filter("info").unwrap()).unwrap();
+            tracing::info!("after");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("before") && text.contains("after"), "{text}");
+        for filter in ["off", "error", "warn", "info", "sconce=debug,info", "sconce=trace,info"] {
+            let verbosity = Verbosity::of(filter);
+            assert_eq!(Verbosity::of(verbosity.filter()), verbosity, "{filter}");
+        }
     }
 
     #[test]
