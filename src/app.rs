@@ -35,4 +35,6 @@ pub struct Settings {
     pub watch: bool,
     /// How often the models directory is looked at besides (network file systems tell of nothing). `None`: never.
     pub poll: Option<Duration>,
+    /// Whether requests may load and unload models.
+    pub model_control: bool,
 }

@@ -9,6 +9,7 @@ mod layers;
 mod router;
 
 mod body;
+mod compression;
 mod deadline;
 mod request_id;
 
@@ -32,4 +33,4 @@ mod listen;
 pub use document::{openapi, openapi_yaml};
 pub use listen::serve;
 pub use router::router;
-pub use server::{Config, Gateway};
+pub use server::{Config, Control, Gateway};

@@ -51,6 +51,12 @@ pub const DRAIN_SECONDS_MAX: u64 = 600;
 pub const LINGER_MS: u64 = 250;
 /// Milliseconds of pause after an accept that failed for want of file descriptors or memory.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
+/// Bytes of an answer that is compressed for a caller that takes it so, at least: smaller ones fit one packet anyway.
+pub const COMPRESSED_BYTES_MIN: usize = KIB;
+/// And at most: the largest answers would keep a core for seconds.
+pub const COMPRESSED_BYTES_MAX: usize = 64 * MIB;
+/// Bytes of an answer that is compressed where it is: some hundred microseconds. Larger ones go aside.
+pub const COMPRESSED_INLINE_BYTES_MAX: usize = 32 * KIB;
 /// Seconds that one step of an engine may take before the server is no longer ready.
 pub const STEP_SECONDS_MAX: u64 = 30;
 

@@ -15,7 +15,7 @@ use super::signals::Signals;
 use super::source::ModelSource;
 use super::watch::{Loader, Looks};
 use crate::engine::quiet_pools;
-use crate::http::{self, Gateway};
+use crate::http::{self, Control, Gateway};
 use crate::name::ModelName;
 use crate::pipeline::Pipeline;
 use crate::registry::Registry;
@@ -100,7 +100,8 @@ pub async fn serve(
     let (listener, address) = bind(settings.address).await?;
 
     let registry = Arc::new(Registry::new(settings.policies.clone()));
-    let loader = start_loader(&settings, &registry)?;
+    let source = source(&settings);
+    let loader = start_loader(&settings, &registry, &source)?;
     let bell = loader.bell();
     let ends = signals.attend(move || bell.ring());
     let upkeep = tokio::spawn(keep_up(metrics.clone()));
@@ -110,6 +111,7 @@ pub async fn serve(
     let gateway = Gateway {
         config: Arc::new(settings.http),
         registry: Arc::clone(&registry),
+        control: settings.model_control.then(|| Control(source)),
         draining: Arc::new(AtomicBool::new(false)),
         metrics,
     };
@@ -138,16 +140,23 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErr
     Ok((listener, bound))
 }
 
-fn start_loader(settings: &Settings, registry: &Arc<Registry<Pipeline>>) -> Result<Loader, ServeError> {
-    let source = ModelSource {
+fn source(settings: &Settings) -> Arc<ModelSource> {
+    Arc::new(ModelSource {
         models: settings.models.clone(),
         default: settings.pipeline.clone(),
         by_model: settings.pipelines.clone(),
         mentioned: mentioned(settings),
         strangers_named: Once::new(),
-    };
+    })
+}
+
+fn start_loader(
+    settings: &Settings,
+    registry: &Arc<Registry<Pipeline>>,
+    source: &Arc<ModelSource>,
+) -> Result<Loader, ServeError> {
     let looks = Looks { watched: settings.watch.then_some(settings.models.as_path()), poll: settings.poll };
-    Loader::start(Arc::clone(registry), source, looks)
+    Loader::start(Arc::clone(registry), Arc::clone(source), looks)
         .map_err(|source| ServeError::System { what: "starting the loader thread", source })
 }
 
@@ -207,6 +216,7 @@ mod tests {
                 drain_timeout: Duration::from_secs(5),
                 request_inputs_max: 8,
                 default_models: BTreeMap::new(),
+                conformance_models: false,
             },
             pipeline: pipeline::Config {
                 device: DeviceChoice::Cpu,
@@ -218,6 +228,7 @@ mod tests {
             policies: Policies { default: Policy::Latest(NonZeroUsize::MIN), models: BTreeMap::new() },
             watch: true,
             poll: None,
+            model_control: false,
         }
     }
 

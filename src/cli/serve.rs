@@ -46,6 +46,7 @@ fn parts(settings: Settings) -> app::Settings {
         policies: settings.models.policies,
         watch: settings.models.watch,
         poll: settings.models.poll,
+        model_control: settings.http.model_control,
     }
 }
 

@@ -45,6 +45,14 @@ pub(super) struct SettingsArguments {
     )]
     verify_invariance: Option<String>,
 
+    /// Whether the public test models answer.
+    #[arg(
+        long,
+        help = "Answers for the public test models of Triton's client examples as well \
+        [env: SCONCE_HTTP__CONFORMANCE_MODELS] [default: false]"
+    )]
+    conformance_models: bool,
+
     /// The file to read.
     #[arg(long, value_name = "FILE", env = config::FILE_VARIABLE, hide_env_values = true,
         help = "A configuration file over the defaults [default: ./sconce.toml, if there is one]")]
@@ -94,6 +102,11 @@ impl SettingsArguments {
             ("--host", "http.host", self.host.clone()),
             ("--port", "http.port", self.port.map(|port| port.to_string())),
             ("--verify-invariance", "inference.verify_invariance", self.verify_invariance.clone()),
+            (
+                "--conformance-models",
+                "http.conformance_models",
+                self.conformance_models.then(|| "true".to_owned()),
+            ),
         ];
         let set = self.set.iter().map(|(key, value)| Flag {
             name: "--set".to_owned(),
@@ -128,6 +141,7 @@ mod tests {
             host: Some("::1".into()),
             port: Some(1),
             verify_invariance: Some("1/2".into()),
+            conformance_models: true,
             ..SettingsArguments::default()
         };
         let command = super::super::command();

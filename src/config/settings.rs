@@ -67,6 +67,8 @@ pub struct Http {
     pub address: SocketAddr,
     /// Limits and time-outs.
     pub config: http::Config,
+    /// Whether requests may load and unload models.
+    pub model_control: bool,
 }
 
 /// Logs.
@@ -276,6 +278,8 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
     let deadline_default = millis("deadline_ms_default");
     let deadline_max = millis("deadline_ms_max");
     let drain = reader.integer(&key("drain_timeout_seconds"), &(0..=limits::DRAIN_SECONDS_MAX));
+    let model_control = reader.switch(&key("model_control"));
+    let conformance_models = reader.switch(&key("conformance_models"));
     let config = http::Config {
         body_bytes_max,
         connections_max,
@@ -286,8 +290,10 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
         drain_timeout: Duration::from_secs(drain),
         request_inputs_max,
         default_models,
+        conformance_models,
     };
-    Http { address: SocketAddr::new(host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port), config }
+    let address = SocketAddr::new(host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port);
+    Http { address, config, model_control }
 }
 
 fn log(reader: &mut Reader) -> Log {

@@ -4,11 +4,13 @@
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::compression::{Coding, decoded};
 use super::problem::{Code, Problem};
 use super::server::{Config, Gateway};
 use crate::limits::HEADERS_MAX;
@@ -32,12 +34,27 @@ pub(super) async fn receive(
     if request.body().is_end_stream() {
         return Ok(next.run(request).await);
     }
-    let (parts, body) = request.into_parts();
-    let body = received(&parts.headers, body, &gateway.config).await?;
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    let (mut parts, body) = request.into_parts();
+    let Some(coding) = Coding::of(&parts.headers) else { return Ok(unknown_coding()) };
+    let mut body = received(&parts.headers, body, &gateway.config).await?;
+    if coding != Coding::Identity {
+        body = decoded(coding, body, gateway.config.body_bytes_max).await?;
+        parts.headers.remove(header::CONTENT_ENCODING);
+        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    }
+    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
 }
 
-async fn received(headers: &HeaderMap, body: Body, config: &Config) -> Result<Body, Problem> {
+/// A refusal that says which codings are taken.
+fn unknown_coding() -> Response {
+    let detail = "the body's content-encoding is none that is taken: expected gzip or deflate, or none";
+    let mut response = Problem::new(Code::UnsupportedMediaType, detail).into_response();
+    let taken = HeaderValue::from_static("gzip, deflate");
+    response.headers_mut().insert(header::ACCEPT_ENCODING, taken);
+    response
+}
+
+async fn received(headers: &HeaderMap, body: Body, config: &Config) -> Result<Bytes, Problem> {
     let bytes_max = config.body_bytes_max;
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
@@ -47,7 +64,7 @@ async fn received(headers: &HeaderMap, body: Body, config: &Config) -> Result<Bo
     }
     let collected = tokio::time::timeout(config.body_timeout, Limited::new(body, bytes_max).collect()).await;
     match collected {
-        Ok(Ok(collected)) => Ok(Body::from(collected.to_bytes())),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let detail = format!("the body has more than the {bytes_max} bytes that are taken");
             Err(Problem::new(Code::BodyTooLarge, detail))
@@ -64,7 +81,6 @@ async fn received(headers: &HeaderMap, body: Body, config: &Config) -> Result<Bo
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
     use futures_util::stream;
 
     use super::*;
@@ -76,8 +92,7 @@ mod tests {
             headers.insert(header::CONTENT_LENGTH, announced.parse().unwrap());
         }
         let config = Config { body_bytes_max: 8, body_timeout: Duration::from_millis(50), ..config() };
-        let body = received(&headers, body, &config).await?;
-        Ok(axum::body::to_bytes(body, usize::MAX).await.unwrap())
+        received(&headers, body, &config).await
     }
 
     fn chunks(sizes: &[usize]) -> Body {

@@ -26,6 +26,7 @@ pub(super) const PATH: &str = "/openapi.json";
     tags(
         (name = "classify", description = "Texts and pictures in, labels with scores out"),
         (name = "models", description = "Which models there are and which versions of them answer"),
+        (name = "open inference protocol", description = "The same models for the clients of Triton and KServe"),
         (name = "operations", description = "Health, metrics and documentation"),
     ),
 )]

@@ -17,7 +17,7 @@ use super::problem::{Code, Problem};
 use super::protocol::Refused;
 use super::request_id::{RequestId, RequestIds, identify};
 use super::server::Gateway;
-use super::{body, deadline, router};
+use super::{body, compression, deadline, router};
 use crate::telemetry::metrics::record_request;
 
 /// The label of requests that no route matched: never the path itself, of which there are endlessly many.
@@ -35,13 +35,15 @@ pub(super) fn around(routes: Router, gateway: Gateway) -> Router {
             .layer(from_fn(count))
             // Header lines that every answer has, refusals too.
             .layer(from_fn_with_state(gateway.clone(), finish))
+            // Whatever is answered is compressed for those who ask for it.
+            .layer(from_fn(compression::answer))
             // Problems are written where id and path are known; below they are values.
             .layer(from_fn(write_problem))
             // A panic of a handler or of a layer below is a problem like any other.
             .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
             // Cheapest refusal first.
             .layer(from_fn(body::count_headers))
-            // The body is received whole, within its size and time; axum's own limit would only be a second one.
+            // The body is received whole, within its size and time, and decompressed within its size; axum's own limit would only be a second one.
             .layer(DefaultBodyLimit::disable())
             .layer(from_fn_with_state(gateway.clone(), body::receive))
             // The deadline is innermost: it is for the work, not for the caller's network.

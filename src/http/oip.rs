@@ -10,6 +10,13 @@ mod inputs;
 pub(in crate::http) mod metadata;
 pub(in crate::http) mod model;
 mod outputs;
+mod public;
+pub(in crate::http) mod repository;
 pub(in crate::http) mod request;
+mod rest;
+pub(in crate::http) mod settings;
 pub(in crate::http) mod signature;
+pub(in crate::http) mod statistics;
 pub(in crate::http) mod tensor;
+
+pub(super) use rest::PROTOCOL;

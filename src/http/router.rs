@@ -9,10 +9,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::protocol::Protocol;
 use super::server::Gateway;
-use super::{document, front, health, layers, native};
+use super::{document, front, health, layers, native, oip};
 
 /// The protocols, a line each; the first that owns a path answers for it.
-const PROTOCOLS: [Protocol; 1] = [native::PROTOCOL];
+const PROTOCOLS: [Protocol; 2] = [oip::PROTOCOL, native::PROTOCOL];
 
 /// Every route of ours, with its documentation: those of the protocols, and those that belong to none.
 pub(super) fn routes() -> OpenApiRouter<Gateway> {

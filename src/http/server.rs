@@ -1,13 +1,14 @@
 //! What the door is made of: its set-up, and what its handlers share.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::name::ModelName;
 use crate::pipeline::Pipeline;
-use crate::registry::Registry;
+use crate::registry::{Registry, Source};
 use crate::value::Task;
 
 /// How the door is set up.
@@ -31,6 +32,8 @@ pub struct Config {
     pub request_inputs_max: usize,
     /// The model that answers for a task when a request names none; without one, the only model of the task.
     pub default_models: BTreeMap<Task, ModelName>,
+    /// Whether the public test models of the Open Inference Protocol answer.
+    pub conformance_models: bool,
 }
 
 /// What the handlers share.
@@ -40,10 +43,22 @@ pub struct Gateway {
     pub config: Arc<Config>,
     /// The models.
     pub registry: Arc<Registry<Pipeline>>,
+    /// Where models are loaded from by request; `None`: requests may not load and unload.
+    pub control: Option<Control>,
     /// Set when draining began: readiness is off, keep-alive ends.
     pub draining: Arc<AtomicBool>,
     /// The metrics, rendered on demand.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+}
+
+/// Where models are loaded from by request.
+#[derive(Clone)]
+pub struct Control(pub Arc<dyn Source<Handle = Pipeline>>);
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +76,7 @@ pub(super) mod tests {
         Gateway {
             config: Arc::new(config()),
             registry: Arc::new(Registry::new(policies)),
+            control: None,
             draining: Arc::new(AtomicBool::new(false)),
             metrics: crate::telemetry::metrics::install_metrics(),
         }
@@ -78,6 +94,7 @@ pub(super) mod tests {
             drain_timeout: Duration::from_secs(DRAIN_SECONDS_DEFAULT),
             request_inputs_max: REQUEST_INPUTS_MAX,
             default_models: BTreeMap::new(),
+            conformance_models: false,
         }
     }
 }

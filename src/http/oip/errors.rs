@@ -41,7 +41,7 @@ pub(in crate::http) fn message(problem: &Problem) -> String {
         Code::MethodNotAllowed => "Method Not Allowed".to_owned(),
         Code::QueueFull => format!("Exceeds maximum queue size: {detail}"),
         Code::DeadlineExceeded => format!("Request timeout expired: {detail}"),
-        Code::ShuttingDown => format!("Server exiting: {detail}"),
+        Code::ShuttingDown => "Server exiting".to_owned(),
         _ => detail.clone(),
     }
 }

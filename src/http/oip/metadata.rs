@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::model::Model;
+use super::public::{PublicModel, SERVER_NAME};
 use super::signature::{Port, Signature};
+use crate::http::ask::answering;
 use crate::http::health;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
@@ -55,9 +57,9 @@ pub(in crate::http) struct TensorMetadata {
 }
 
 /// What the server is.
-pub(in crate::http) fn server(_gateway: &Gateway) -> ServerMetadata {
+pub(in crate::http) fn server(gateway: &Gateway) -> ServerMetadata {
     ServerMetadata {
-        name: "sconce",
+        name: if gateway.config.conformance_models { SERVER_NAME } else { "sconce" },
         version: env!("CARGO_PKG_VERSION"),
         extensions: vec![
             "classification",
@@ -120,6 +122,7 @@ fn tensor(port: &Port) -> TensorMetadata {
 /// The versions that answer, lowest first.
 fn versions(gateway: &Gateway, model: &Model) -> Vec<String> {
     match model {
+        Model::Public(_) => vec![model.version()],
         Model::Version(entry) => {
             let Ok(status) = gateway.registry.model(entry.model.as_str()) else {
                 return vec![model.version()];
@@ -129,6 +132,13 @@ fn versions(gateway: &Gateway, model: &Model) -> Vec<String> {
             answering.map(|version| version.version.to_string()).collect()
         }
     }
+}
+
+/// The models that answer.
+pub(in crate::http) fn names(gateway: &Gateway) -> Vec<String> {
+    let models = gateway.registry.models();
+    let answering = models.iter().filter_map(answering).map(|entry| entry.model.to_string());
+    answering.chain(PublicModel::on(gateway).iter().map(|model| model.name().to_owned())).collect()
 }
 
 /// The configuration of a model, as Triton writes it.

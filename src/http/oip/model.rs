@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::errors::invalid;
+use super::public::PublicModel;
 use super::request::{InferRequest, InferResponse, Inputs, Schedule};
 use super::signature::Signature;
 use super::{inputs, outputs};
@@ -19,6 +20,8 @@ use crate::registry::{Entry, Unresolved};
 pub(in crate::http) enum Model {
     /// A version from the models directory.
     Version(Arc<Entry<Pipeline>>),
+    /// A public test model.
+    Public(PublicModel),
 }
 
 impl Model {
@@ -28,6 +31,10 @@ impl Model {
     /// There is none, or it does not answer: in Triton's words.
     pub(in crate::http) fn find(gateway: &Gateway, name: &str, version: &str) -> Result<Self, Problem> {
         let number = number(name, version)?;
+        if let Some(public) = PublicModel::named(gateway, name) {
+            let there = number.is_none_or(|number| number == Version::FIRST);
+            return if there { Ok(Self::Public(public)) } else { Err(no_version(name, version)) };
+        }
         gateway
             .registry
             .resolve(name, number)
@@ -39,6 +46,7 @@ impl Model {
     pub(in crate::http) fn name(&self) -> &str {
         match self {
             Self::Version(entry) => entry.model.as_str(),
+            Self::Public(public) => public.name(),
         }
     }
 
@@ -46,6 +54,7 @@ impl Model {
     pub(in crate::http) fn version(&self) -> String {
         match self {
             Self::Version(entry) => entry.version.to_string(),
+            Self::Public(_) => Version::FIRST.to_string(),
         }
     }
 
@@ -53,6 +62,7 @@ impl Model {
     pub(in crate::http) fn signature(&self, gateway: &Gateway) -> Signature {
         match self {
             Self::Version(entry) => Signature::of(entry.handle.manifest(), gateway.config.request_inputs_max),
+            Self::Public(public) => public.signature(),
         }
     }
 }
@@ -77,6 +87,7 @@ pub(in crate::http) async fn infer(
     };
     signature.check(name, &tensors)?;
     let outputs = match &model {
+        Model::Public(public) => public.infer(&wanted, &tensors)?,
         Model::Version(entry) => {
             let given = inputs::rows(name, &tensors)?;
             let asked = Asked { top_k: Some(1), deadline: schedule.deadline(deadline) };
@@ -101,7 +112,7 @@ fn at(row: usize, problem: Problem) -> Problem {
 }
 
 /// The number of a version; `None` when the policy is to choose.
-pub(super) fn number(model: &str, version: &str) -> Result<Option<Version>, Problem> {
+fn number(model: &str, version: &str) -> Result<Option<Version>, Problem> {
     if version.is_empty() {
         return Ok(None);
     }

@@ -75,11 +75,10 @@ pub(in crate::http) struct InferResponse {
     pub(in crate::http) outputs: Vec<Tensor>,
 }
 
-/// When a request is to be answered (the schedule policy extension).
+/// When a request is to be answered (the schedule policy extension). A priority is read and of no effect: rows are
+/// served first come, first served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(in crate::http) struct Schedule {
-    /// 0: as the model says; 1 is the highest.
-    pub(in crate::http) priority: u64,
     /// How long the request may wait and run.
     pub(in crate::http) timeout: Option<Duration>,
 }
@@ -103,11 +102,9 @@ impl Schedule {
             Some(Parameter::Text(text)) => text.parse().map_err(|_| unparsed(name)),
             Some(_) => Err(unparsed(name)),
         };
+        whole("priority")?;
         let timeout = whole("timeout")?;
-        Ok(Self {
-            priority: whole("priority")?,
-            timeout: (timeout > 0).then(|| Duration::from_micros(timeout)),
-        })
+        Ok(Self { timeout: (timeout > 0).then(|| Duration::from_micros(timeout)) })
     }
 
     /// The earlier of the request's own deadline and the one that the server gave it.
@@ -132,7 +129,8 @@ mod tests {
     #[test]
     fn priority_and_timeout_are_read() {
         assert_eq!(Schedule::of(&Parameters::new()).unwrap(), Schedule::default());
-        assert_eq!(schedule("priority", Parameter::Int(1)).unwrap().priority, 1);
+        assert_eq!(schedule("priority", Parameter::Int(1)).unwrap(), Schedule::default());
+        assert!(schedule("priority", Parameter::Text("high".to_owned())).is_err());
         let timeout = schedule("timeout", Parameter::Uint(2500)).unwrap().timeout;
         assert_eq!(timeout, Some(Duration::from_micros(2500)));
         assert_eq!(schedule("timeout", Parameter::Int(0)).unwrap().timeout, None);
@@ -148,7 +146,7 @@ mod tests {
     #[test]
     fn the_earlier_deadline_holds() {
         let given = Instant::now() + Duration::from_secs(1);
-        let of = |micros| Schedule { priority: 0, timeout: Some(Duration::from_micros(micros)) };
+        let of = |micros| Schedule { timeout: Some(Duration::from_micros(micros)) };
         assert!(of(10).deadline(given) < given);
         assert_eq!(of(5_000_000).deadline(given), given);
         assert_eq!(of(u64::MAX).deadline(given), given);

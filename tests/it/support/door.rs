@@ -32,6 +32,7 @@ pub fn config() -> Config {
         drain_timeout: Duration::from_secs(limits::DRAIN_SECONDS_DEFAULT),
         request_inputs_max: limits::REQUEST_INPUTS_MAX,
         default_models: BTreeMap::new(),
+        conformance_models: false,
     }
 }
 
@@ -41,6 +42,7 @@ pub fn gateway(config: Config) -> Gateway {
     Gateway {
         config: Arc::new(config),
         registry: Arc::new(Registry::new(policies)),
+        control: None,
         draining: Arc::new(AtomicBool::new(false)),
         metrics: sconce::telemetry::metrics::install_metrics(),
     }

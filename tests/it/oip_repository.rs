@@ -1,0 +1,125 @@
+//! The model repository over HTTP: its index, and loading and unloading where that is allowed.
+
+use std::sync::Arc;
+
+use axum::Router;
+use sconce::engine::DeviceChoice;
+use sconce::http::{Control, Gateway, router};
+use serde_json::{Value, json};
+
+use crate::support::door::{Ask, Directory, Served, config, gateway};
+use crate::support::models;
+
+/// A door that may change its repository.
+struct Controlled {
+    gateway: Gateway,
+    source: Arc<Directory>,
+    door: Router,
+    folder: tempfile::TempDir,
+}
+
+fn controlled() -> Controlled {
+    let folder = tempfile::tempdir().unwrap();
+    models::tiny_text(folder.path(), "sentiment", 1);
+    let pipeline =
+        sconce::pipeline::Config { device: DeviceChoice::Cpu, ..sconce::pipeline::Config::default() };
+    let source = Arc::new(Directory { path: folder.path().to_owned(), pipeline });
+    let mut gateway = gateway(config());
+    gateway.control = Some(Control(Arc::clone(&source) as _));
+    gateway.registry.reconcile(&source);
+    let door = router(gateway.clone());
+    Controlled { gateway, source, door, folder }
+}
+
+async fn post(door: &Router, path: &str, body: &Value) -> (u16, Value) {
+    let answer = Ask::json(path, body).of(door).await;
+    (answer.status.as_u16(), answer.json())
+}
+
+async fn index(door: &Router) -> Value {
+    post(door, "/v2/repository/index", &json!({})).await.1
+}
+
+async fn is_ready(door: &Router) -> u16 {
+    Ask::get("/v2/models/sentiment/ready").of(door).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn an_unloaded_model_stays_so_until_it_is_loaded() {
+    let Controlled { gateway, source, door, folder } = controlled();
+    let ready = json!([{"name": "sentiment", "version": "1", "state": "READY", "reason": ""}]);
+    assert_eq!(index(&door).await, ready);
+    let unloaded = post(&door, "/v2/repository/models/sentiment/unload", &json!({})).await;
+    assert_eq!(unloaded, (200, json!({"name": "sentiment", "unload": true})));
+    let gone = json!([{"name": "sentiment", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}]);
+    assert_eq!((index(&door).await, is_ready(&door).await), (gone, 404));
+    assert_eq!(post(&door, "/v2/repository/index", &json!({"ready": true})).await, (200, json!([])));
+
+    // The watcher looks, and finds even a new version: still the request holds.
+    models::tiny_text(folder.path(), "sentiment", 2);
+    gateway.registry.reconcile(&source);
+    assert_eq!(is_ready(&door).await, 404);
+
+    let loaded = post(&door, "/v2/repository/models/sentiment/load", &json!({})).await;
+    assert_eq!(loaded, (200, json!({"name": "sentiment", "load": true})));
+    assert_eq!(is_ready(&door).await, 200);
+    let metadata = Ask::get("/v2/models/sentiment").of(&door).await.json();
+    assert_eq!(metadata["versions"], json!(["2"]));
+}
+
+#[tokio::test]
+async fn a_model_that_appears_is_loaded_by_request_and_one_that_is_not_there_is_told() {
+    let Controlled { door, folder, .. } = controlled();
+    models::tiny_image(folder.path(), "sign-digits", 1);
+    assert_eq!(post(&door, "/v2/repository/models/sign-digits/load", &json!({})).await.0, 200);
+    assert_eq!(Ask::get("/v2/models/sign-digits/ready").of(&door).await.status, 200);
+    for action in ["load", "unload"] {
+        let (status, body) = post(&door, &format!("/v2/repository/models/nobody/{action}"), &json!({})).await;
+        let error = body["error"].as_str().unwrap();
+        assert!(status == 404 && error.starts_with(&format!("failed to {action} 'nobody', ")), "{body}");
+    }
+    let weights = folder.path().join("sign-digits/1/weights.safetensors");
+    std::fs::write(weights, "damaged").unwrap();
+    let (status, body) = post(&door, "/v2/repository/models/sign-digits/load", &json!({})).await;
+    // What is in memory goes on answering, and the index says nothing else.
+    assert_eq!(status, 200, "{body}");
+    post(&door, "/v2/repository/models/sign-digits/unload", &json!({})).await;
+    let (status, body) = post(&door, "/v2/repository/models/sign-digits/load", &json!({})).await;
+    assert!(
+        status == 400 && body["error"].as_str().unwrap().starts_with("failed to load 'sign-digits', "),
+        "{body}"
+    );
+    let config = json!({"parameters": {"config": "{}"}});
+    let (status, body) = post(&door, "/v2/repository/models/sentiment/load", &config).await;
+    assert!(status == 501 && body["error"].as_str().unwrap().starts_with("failed to load"), "{body}");
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_or_not_understood_is_refused() {
+    let served = Served::with(config(), |folder| {
+        models::tiny_text(folder, "sentiment", 1);
+    });
+    for action in ["load", "unload"] {
+        let (status, body) =
+            post(&served.door, &format!("/v2/repository/models/sentiment/{action}"), &json!({})).await;
+        let error = body["error"].as_str().unwrap();
+        assert!(status == 503 && error.starts_with("explicit model load / unload is not allowed"), "{body}");
+    }
+    assert_eq!(is_ready(&served.door).await, 200);
+    let cases = [
+        ("/v2/repository/index", json!({"ready": 1}), "Invalid value for 'ready': expected a boolean"),
+        ("/v2/repository/index", json!([]), "failed to parse the request JSON buffer"),
+        ("/v2/repository/models/sentiment/load", json!({"parameters": 1}), "Unable to parse 'parameters'"),
+        (
+            "/v2/repository/models/sentiment/unload",
+            json!({"parameters": {"unload_dependents": 1}}),
+            "Unable to parse 'unload_dependents'",
+        ),
+    ];
+    for (path, body, expected) in cases {
+        let (status, answer) = post(&served.door, path, &body).await;
+        assert!(status == 400 && answer["error"].as_str().unwrap().starts_with(expected), "{answer}");
+    }
+    let empty = Ask::post("/v2/repository/index").of(&served.door).await;
+    assert_eq!(empty.json()[0]["name"], "sentiment");
+}
