@@ -28,9 +28,12 @@ const PIECE_BYTES_MAX: usize = 48;
 
 /// Token ids by piece. A part that is full forgets everything: what is in use is soon back.
 pub(super) struct Pieces {
-    shards: [Mutex<HashMap<Box<str>, Box<[u32]>>>; SHARDS],
+    shards: [Mutex<Known>; SHARDS],
     state: RandomState,
 }
+
+/// The ids of pieces.
+type Known = HashMap<Box<str>, Box<[u32]>>;
 
 impl Pieces {
     pub(super) fn new() -> Self {
@@ -71,7 +74,7 @@ impl Pieces {
         shard.insert(piece.into(), ids.into_boxed_slice());
     }
 
-    fn shard(&self, piece: &str) -> &Mutex<HashMap<Box<str>, Box<[u32]>>> {
+    fn shard(&self, piece: &str) -> &Mutex<Known> {
         // The map indexes by the low bits of the same hash.
         &self.shards[(self.state.hash_one(piece) >> 40) as usize % SHARDS]
     }
