@@ -1,6 +1,7 @@
 //! The composition root: settings → parts → running server → drained.
 
 mod server;
+mod shelf;
 mod signals;
 mod source;
 mod watch;
@@ -21,8 +22,14 @@ use crate::{http, pipeline};
 pub struct Settings {
     /// The models directory.
     pub models: PathBuf,
+    /// What the model is called when that directory is one model's itself; `None`: it never is.
+    pub name: Option<ModelName>,
+    /// Whether requests bring models and take them away, instead of the directory.
+    pub multi_model: bool,
     /// Where to listen; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Where the admin listener is; `None`: nowhere.
+    pub admin: Option<SocketAddr>,
     /// The door.
     pub http: http::Config,
     /// How a model's versions are run, unless it has settings of its own.

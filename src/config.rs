@@ -1,11 +1,12 @@
 //! Settings: what was said (file, environment, flags) becomes what is meant (each part's own `Config`).
 //!
-//! Later wins: the compiled-in `config/sconce.toml`, a file, the environment, flags. Every value remembers where it
+//! Later wins: the compiled-in `config/sconce.toml`, a file, the platform, the environment, flags. Every value remembers where it
 //! came from, and every mistake is reported, all at once.
 
 mod environment;
 mod file;
 mod key;
+mod platform;
 mod problem;
 mod reader;
 mod settings;
@@ -31,13 +32,18 @@ pub const FILE_VARIABLE: &str = "SCONCE_CONFIG";
 /// The file that is read when neither a flag nor [`FILE_VARIABLE`] names one, if it exists.
 pub const FILE_HERE: &str = "sconce.toml";
 
+/// The folder in which `SageMaker` mounts a model.
+pub const MOUNTED: &str = "/opt/ml/model";
+
 /// Everything that was said, before it is understood.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The file to read over the defaults.
     pub file: Option<PathBuf>,
-    /// The process's environment; only names that begin with `SCONCE_` are looked at.
+    /// The process's environment; only names that begin with `SCONCE_`, and those of platforms, are looked at.
     pub environment: Vec<(OsString, OsString)>,
+    /// A folder that a platform has mounted models in.
+    pub mounted: Option<PathBuf>,
     /// Flags, later ones over earlier ones.
     pub flags: Vec<Flag>,
     /// `SCONCE_…` variables that are no keys but mean something to a verb.
@@ -77,6 +83,7 @@ pub fn read(sources: &Sources) -> Result<Configuration, ConfigError> {
             Err(found) => problems.extend(found),
         }
     }
+    said.extend(platform::read(&sources.environment, sources.mounted.as_deref()));
     let (found, refused) = environment::read(&sources.environment, &sources.other_variables);
     said.extend(found);
     problems.extend(refused);

@@ -17,10 +17,27 @@ mod ask;
 mod problem;
 mod protocol;
 mod refuse;
+mod refusing;
+mod shelf;
 mod timing;
+mod typed_error;
 
+mod binary;
+mod encoded;
+mod instance;
+mod invocation;
+mod labels;
+
+mod azure;
 mod native;
 mod oip;
+mod sagemaker;
+mod tei;
+mod tfs;
+mod torchserve;
+mod vertex;
+
+mod admin;
 
 mod front;
 mod health;
@@ -30,7 +47,9 @@ mod yaml;
 
 mod listen;
 
+pub use admin::{admin_openapi, admin_openapi_yaml, admin_router};
 pub use document::{openapi, openapi_yaml};
-pub use listen::serve;
+pub use listen::{serve, serve_admin};
 pub use router::router;
-pub use server::{Config, Control, Gateway};
+pub use server::{Config, Control, Gateway, Platform};
+pub use shelf::{LoadRefusal, Shelf};

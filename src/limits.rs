@@ -20,6 +20,10 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEADER_BYTES_MAX: usize = 16 * KIB;
 /// Nesting of a JSON body; ours needs 3.
 pub const JSON_DEPTH_MAX: usize = 32;
+/// Values of one JSON body that are no numbers of a list: 256 inputs with a few dozen each.
+pub const JSON_VALUES_MAX: usize = 16_384;
+/// Members of one JSON object among them.
+pub const JSON_MEMBERS_MAX: usize = 64;
 /// Inputs in one request.
 pub const REQUEST_INPUTS_MAX: usize = 256;
 /// Parts of a multipart body.
@@ -84,6 +88,8 @@ pub const PICTURE_NETWORK_PIXELS_MAX: usize = (NETWORK_SIDE_MAX * NETWORK_SIDE_M
 
 /// Bytes of a model's name.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Times the size of a model's files that is free before it is loaded by request: its files, its weights, its engines.
+pub const LOAD_MEMORY_TIMES: u64 = 4;
 /// Models in one models directory.
 pub const MODELS_MAX: usize = 256;
 /// Versions of one model looked at.

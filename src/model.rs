@@ -14,4 +14,4 @@ pub use golden::{GOLDEN_TOLERANCE, GoldenInput, GoldenSample};
 pub use load::{LoadError, Model, load};
 pub use manifest::{FileDigest, InputPreparation, Manifest, TextInput};
 pub use publish::{Draft, PublishError, publish};
-pub use versions::versions;
+pub use versions::{place, versions, versions_named};

@@ -5,5 +5,5 @@ mod pieces;
 mod tokenizer;
 mod trained;
 
-pub use tokenizer::{Tokenizer, TokenizerError};
+pub use tokenizer::{Special, Token, Tokenizer, TokenizerError};
 pub use trained::{Kind, Recipe};

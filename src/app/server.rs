@@ -11,11 +11,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
 use super::Settings;
-use super::signals::Signals;
+use super::shelf::{Brought, ModelShelf, free_memory};
+use super::signals::{Ends, Signals};
 use super::source::ModelSource;
 use super::watch::{Loader, Looks};
 use crate::engine::quiet_pools;
-use crate::http::{self, Control, Gateway};
+use crate::http::{self, Control, Gateway, Shelf};
 use crate::name::ModelName;
 use crate::pipeline::Pipeline;
 use crate::registry::Registry;
@@ -91,17 +92,27 @@ pub async fn serve(
     settings: Settings,
     ready: impl FnOnce(SocketAddr, &Arc<Registry<Pipeline>>),
 ) -> Result<(), ServeError> {
-    check_models(&settings)?;
+    if !settings.multi_model {
+        check_models(&settings)?;
+    }
     quiet_pools();
     let metrics = install_metrics();
     // Before the door opens: whoever sees it open may signal.
     let signals =
         Signals::catch().map_err(|source| ServeError::System { what: "catching signals", source })?;
     let (listener, address) = bind(settings.address).await?;
+    let admin = match settings.admin {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
 
     let registry = Arc::new(Registry::new(settings.policies.clone()));
     let source = source(&settings);
-    let loader = start_loader(&settings, &registry, &source)?;
+    let shelf = settings.multi_model.then(|| shelf_over(&registry, &settings));
+    let loader = match &shelf {
+        Some(shelf) => start_empty(&registry, shelf.brought.clone())?,
+        None => start_loader(&settings, &registry, &source)?,
+    };
     let bell = loader.bell();
     let ends = signals.attend(move || bell.ring());
     let upkeep = tokio::spawn(keep_up(metrics.clone()));
@@ -111,12 +122,13 @@ pub async fn serve(
     let gateway = Gateway {
         config: Arc::new(settings.http),
         registry: Arc::clone(&registry),
-        control: settings.model_control.then(|| Control(source)),
+        control: (settings.model_control && shelf.is_none()).then(|| Control(source)),
+        shelf: shelf.map(|shelf| shelf as Arc<dyn Shelf>),
         draining: Arc::new(AtomicBool::new(false)),
         metrics,
     };
     let served = tokio::select! {
-        served = http::serve(listener, gateway, ends.clone().told(1)) => served.map_err(ServeError::CutOff),
+        served = serve_all(listener, admin, gateway, ends.clone()) => served,
         () = ends.told(2) => Err(ServeError::CutOff("ended by a second signal before everyone was answered".into())),
     };
     upkeep.abort();
@@ -125,6 +137,26 @@ pub async fn serve(
         tracing::info!("everyone was answered");
     }
     served
+}
+
+/// Serves on both listeners until both are drained.
+async fn serve_all(
+    listener: TcpListener,
+    admin: Option<(TcpListener, SocketAddr)>,
+    gateway: Gateway,
+    ends: Ends,
+) -> Result<(), ServeError> {
+    let public = http::serve(listener, gateway.clone(), ends.clone().told(1));
+    let served = match admin {
+        None => public.await,
+        Some((listener, address)) => {
+            tracing::info!(%address, "listening for operators");
+            let operators = http::serve_admin(listener, gateway, ends.told(1));
+            let (public, operators) = tokio::join!(public, operators);
+            public.and(operators)
+        }
+    };
+    served.map_err(ServeError::CutOff)
 }
 
 /// A directory that is not there is a mistake to tell at the start, not an empty one.
@@ -143,6 +175,7 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeErr
 fn source(settings: &Settings) -> Arc<ModelSource> {
     Arc::new(ModelSource {
         models: settings.models.clone(),
+        name: settings.name.clone(),
         default: settings.pipeline.clone(),
         by_model: settings.pipelines.clone(),
         mentioned: mentioned(settings),
@@ -158,6 +191,17 @@ fn start_loader(
     let looks = Looks { watched: settings.watch.then_some(settings.models.as_path()), poll: settings.poll };
     Loader::start(Arc::clone(registry), Arc::clone(source), looks)
         .map_err(|source| ServeError::System { what: "starting the loader thread", source })
+}
+
+/// The loader of models that requests bring: it looks when they do.
+fn start_empty(registry: &Arc<Registry<Pipeline>>, brought: Brought) -> Result<Loader, ServeError> {
+    Loader::start(Arc::clone(registry), brought, Looks { watched: None, poll: None })
+        .map_err(|source| ServeError::System { what: "starting the loader thread", source })
+}
+
+fn shelf_over(registry: &Arc<Registry<Pipeline>>, settings: &Settings) -> Arc<ModelShelf> {
+    let brought = Brought::new(settings.pipeline.clone(), settings.pipelines.clone());
+    Arc::new(ModelShelf { registry: Arc::clone(registry), brought, free: free_memory })
 }
 
 /// The models that the settings speak of.
@@ -205,6 +249,9 @@ mod tests {
     fn settings(models: &Path, port: u16) -> Settings {
         Settings {
             models: models.to_owned(),
+            name: None,
+            multi_model: false,
+            admin: None,
             address: (Ipv4Addr::LOCALHOST, port).into(),
             http: http::Config {
                 body_bytes_max: 1024,
@@ -217,6 +264,7 @@ mod tests {
                 request_inputs_max: 8,
                 default_models: BTreeMap::new(),
                 conformance_models: false,
+                platform: http::Platform::default(),
             },
             pipeline: pipeline::Config {
                 device: DeviceChoice::Cpu,

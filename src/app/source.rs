@@ -13,6 +13,8 @@ use crate::registry::Source;
 #[derive(Debug)]
 pub(super) struct ModelSource {
     pub(super) models: PathBuf,
+    /// What the model is called when that directory is one model's itself.
+    pub(super) name: Option<ModelName>,
     pub(super) default: pipeline::Config,
     pub(super) by_model: BTreeMap<ModelName, pipeline::Config>,
     /// Models that the settings speak of.
@@ -41,13 +43,16 @@ impl Source for ModelSource {
     type Handle = Pipeline;
 
     fn scan(&self) -> Result<BTreeMap<ModelName, BTreeMap<Version, u64>>, String> {
-        let found = model::versions(&self.models)?;
+        let found = match &self.name {
+            Some(name) => model::versions_named(&self.models, name)?,
+            None => model::versions(&self.models)?,
+        };
         self.name_strangers(&found);
         Ok(found)
     }
 
     fn load(&self, name: &ModelName, version: Version) -> Result<Pipeline, String> {
-        let directory = self.models.join(name.as_str()).join(version.to_string());
+        let directory = model::place(&self.models, name, version);
         // Without the directory: reasons are shown to callers, whom the server's paths do not concern.
         let model = model::load(&directory).map_err(|error| error.findings.join("; "))?;
         let config = self.by_model.get(name).unwrap_or(&self.default);

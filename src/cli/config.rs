@@ -9,8 +9,9 @@ use crate::config::{Effective, Origin};
 /// Prints every value in effect and where it came from
 ///
 /// Later wins: the defaults (config/sconce.toml, compiled in), a file (`--config`, else `SCONCE_CONFIG`, else
-/// `./sconce.toml` if there is one), the environment (`SCONCE_SECTION__KEY`, such as `SCONCE_HTTP__PORT`; lists are
-/// comma separated), flags. Every mistake is named, and ends with exit code 64.
+/// `./sconce.toml` if there is one), the platform that runs the server (`PORT`, `AIP_HTTP_PORT` and the like, listed in
+/// config/sconce.toml), the environment (`SCONCE_SECTION__KEY`, such as `SCONCE_HTTP__PORT`; lists are comma separated),
+/// flags. Every mistake is named, and ends with exit code 64.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Prints JSON: a list of {key, value, origin}.
@@ -47,6 +48,7 @@ fn as_json(effective: &Effective) -> Value {
         Origin::Default => json!({"kind": "default"}),
         Origin::File { path, line } => json!({"kind": "file", "path": path.to_string_lossy(), "line": line}),
         Origin::Environment { variable } => json!({"kind": "environment", "variable": variable}),
+        Origin::Mounted { path } => json!({"kind": "platform", "path": path.to_string_lossy()}),
         Origin::Flag { flag } => json!({"kind": "flag", "flag": flag}),
     };
     let variable = effective.key.variable();

@@ -39,7 +39,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn parts(settings: Settings) -> app::Settings {
     app::Settings {
         models: settings.models.directory,
+        name: settings.models.name,
+        multi_model: settings.models.multi,
         address: settings.http.address,
+        admin: settings.http.admin,
         http: settings.http.config,
         pipeline: settings.pipelines.default,
         pipelines: settings.pipelines.models,

@@ -36,6 +36,15 @@ pub(super) struct SettingsArguments {
     )]
     port: Option<u16>,
 
+    /// Where operators ask.
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        help = "Where TorchServe's management API and metrics are, for operators only \
+        [env: SCONCE_HTTP__ADMIN_ADDRESS] [default: off]"
+    )]
+    admin: Option<String>,
+
     /// Whether answers are computed again.
     #[arg(
         long,
@@ -86,6 +95,7 @@ impl SettingsArguments {
         let sources = Sources {
             file: self.config.clone().or_else(|| here.is_file().then(|| here.to_owned())),
             environment: std::env::vars_os().collect(),
+            mounted: Some(PathBuf::from(config::MOUNTED)).filter(|folder| folder.is_dir()),
             flags: self.flags(),
             other_variables: variables::of_flags(),
         };
@@ -101,6 +111,7 @@ impl SettingsArguments {
             ("--models", "models.directory", self.models.clone()),
             ("--host", "http.host", self.host.clone()),
             ("--port", "http.port", self.port.map(|port| port.to_string())),
+            ("--admin", "http.admin_address", self.admin.clone()),
             ("--verify-invariance", "inference.verify_invariance", self.verify_invariance.clone()),
             (
                 "--conformance-models",
@@ -140,6 +151,7 @@ mod tests {
             models: Some("x".into()),
             host: Some("::1".into()),
             port: Some(1),
+            admin: Some("127.0.0.1:1".into()),
             verify_invariance: Some("1/2".into()),
             conformance_models: true,
             ..SettingsArguments::default()

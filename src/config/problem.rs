@@ -20,6 +20,11 @@ pub enum Origin {
         /// Its name.
         variable: String,
     },
+    /// A folder that is there because a platform has mounted it.
+    Mounted {
+        /// Its path.
+        path: PathBuf,
+    },
     /// A flag.
     Flag {
         /// Its name.
@@ -33,6 +38,7 @@ impl fmt::Display for Origin {
             Self::Default => "default".to_owned(),
             Self::File { path, line } => format!("{}:{line}", path.display()),
             Self::Environment { variable } => format!("environment {variable}"),
+            Self::Mounted { path } => format!("platform {}", path.display()),
             Self::Flag { flag } => format!("flag {flag}"),
         };
         f.pad(&text)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::{Key, Value};
+use super::{Key, Value, platform};
 use crate::engine::{DeviceChoice, EngineChoice};
 use crate::limits;
 use crate::name::{ModelName, Version};
@@ -35,6 +35,10 @@ pub struct Settings {
 pub struct Models {
     /// The folder of model folders.
     pub directory: PathBuf,
+    /// What the model is called when that folder is one model's itself; `None`: it never is.
+    pub name: Option<ModelName>,
+    /// Whether requests bring models and take them away, instead of that folder.
+    pub multi: bool,
     /// Which versions serve.
     pub policies: Policies,
     /// Whether the folder is watched.
@@ -65,6 +69,8 @@ impl Pipelines {
 pub struct Http {
     /// Where to listen; port 0 picks one.
     pub address: SocketAddr,
+    /// Where the admin listener is; `None`: nowhere.
+    pub admin: Option<SocketAddr>,
     /// Limits and time-outs.
     pub config: http::Config,
     /// Whether requests may load and unload models.
@@ -96,6 +102,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     models.policies.models.extend(policies);
     let default_models = default_models(reader);
     let http = http(reader, default_models);
+    models.multi = reader.switch(&Key::new(["platform", "multi_model"]));
     let log = log(reader);
     relations(reader, &pipelines, &http.config);
     Settings { models, pipelines, http, log }
@@ -105,11 +112,15 @@ fn models(reader: &mut Reader) -> Models {
     let key = |name: &str| Key::new(["models", name]);
     let folder = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
     let directory = reader.text(&key("directory"), "the path of a folder", folder).unwrap_or_default();
+    let name = |text: &str| if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) };
+    let name = reader.text(&key("name"), "the name of a model, or \"\"", name).flatten();
     let default = policy(reader, &key("versions"));
     let watch = reader.switch(&key("watch"));
     let seconds = reader.integer(&key("poll_seconds"), &(0..=limits::POLL_SECONDS_MAX));
     Models {
         directory,
+        name,
+        multi: false,
         policies: Policies { default, models: BTreeMap::new() },
         watch,
         poll: (seconds > 0).then(|| Duration::from_secs(seconds)),
@@ -268,6 +279,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
     };
     let host = reader.text(&key("host"), "an IP address such as \"127.0.0.1\", \"0.0.0.0\" or \"::\"", ip);
     let port = reader.integer(&key("port"), &(0..=u16::MAX));
+    let admin = admin_address(reader, &key("admin_address"));
     let connections_max = reader.integer(&key("connections_max"), &(1..=limits::CONNECTIONS_MAX));
     let body_bytes_max = reader.integer(&key("body_bytes_max"), &(1..=limits::BODY_BYTES_MAX));
     let request_inputs_max = reader.integer(&key("request_inputs_max"), &(1..=limits::REQUEST_INPUTS_MAX));
@@ -280,6 +292,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
     let drain = reader.integer(&key("drain_timeout_seconds"), &(0..=limits::DRAIN_SECONDS_MAX));
     let model_control = reader.switch(&key("model_control"));
     let conformance_models = reader.switch(&key("conformance_models"));
+    let platform = platform::keys(reader);
     let config = http::Config {
         body_bytes_max,
         connections_max,
@@ -291,9 +304,19 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
         request_inputs_max,
         default_models,
         conformance_models,
+        platform,
     };
     let address = SocketAddr::new(host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port);
-    Http { address, config, model_control }
+    Http { address, admin, config, model_control }
+}
+
+/// `off`, or an address with a port.
+fn admin_address(reader: &mut Reader, key: &Key) -> Option<SocketAddr> {
+    let parse = |text: &str| match text {
+        "off" => Some(None),
+        _ => text.parse().ok().map(Some),
+    };
+    reader.text(key, "\"off\", or an address and a port such as \"127.0.0.1:8081\"", parse).flatten()
 }
 
 fn log(reader: &mut Reader) -> Log {

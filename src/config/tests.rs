@@ -28,6 +28,7 @@ fn said(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Said 
     let sources = Sources {
         file: Some(path),
         environment: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        mounted: None,
         flags: flags.iter().map(flag).collect(),
         other_variables: BTreeSet::new(),
     };

@@ -10,6 +10,7 @@ use super::problem::{Code, Problem};
 use super::refuse::listed;
 use super::server::Gateway;
 use super::timing;
+use crate::limits::REQUEST_INPUTS_MAX;
 use crate::name::{ModelName, Version};
 use crate::pipeline::{Answer, Pipeline, Request};
 use crate::registry::{Entry, ModelStatus, State as VersionState};
@@ -106,6 +107,23 @@ fn count(entry: &Entry<Pipeline>, begun: Instant, answers: &[Result<Answer, Prob
     }
 }
 
+/// Refuses an empty list and one that is longer than a request may bring.
+///
+/// # Errors
+/// Which of the two.
+pub(super) fn check_count(count: usize, count_max: usize) -> Result<(), Problem> {
+    let count_max = count_max.min(REQUEST_INPUTS_MAX);
+    if count == 0 {
+        let detail = "the list of inputs is empty: expected at least one";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
+    if count > count_max {
+        let detail = format!("more than {count_max} inputs in one request: send them in several");
+        return Err(Problem::new(Code::TooManyInputs, detail));
+    }
+    Ok(())
+}
+
 /// The version that answers when none is named.
 pub(super) fn answering(model: &ModelStatus<Pipeline>) -> Option<&Entry<Pipeline>> {
     model.versions.iter().find_map(|version| match &version.state {
@@ -169,5 +187,13 @@ mod tests {
         assert_eq!(several.code, Code::ModelRequired);
         assert!(several.detail.ends_with("models: intents, sentiment"), "{}", several.detail);
         assert_eq!(only_model(task, Vec::new()).unwrap_err().code, Code::ModelNotReady);
+    }
+
+    #[test]
+    fn a_list_has_one_input_and_no_more_than_the_bound() {
+        assert_eq!(check_count(0, 4).unwrap_err().code, Code::InvalidRequest);
+        check_count(4, 4).unwrap();
+        assert_eq!(check_count(5, 4).unwrap_err().code, Code::TooManyInputs);
+        assert_eq!(check_count(REQUEST_INPUTS_MAX + 1, usize::MAX).unwrap_err().code, Code::TooManyInputs);
     }
 }

@@ -68,6 +68,9 @@ pub(super) enum Refusals {
     /// The server failed; its log has more under the request's id.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemDocument),
+    /// There is no such function here.
+    #[response(status = 501, content_type = "application/problem+json")]
+    NotImplemented(ProblemDocument),
     /// The server or the model is not ready, or the server is shutting down.
     #[response(status = 503, content_type = "application/problem+json")]
     NotReady(ProblemDocument),

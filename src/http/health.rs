@@ -48,8 +48,16 @@ pub(super) async fn live() -> Json<Health> {
     responses((status = 200, description = "Requests may be sent", body = Health), Refusals),
 )]
 pub(super) async fn ready(State(gateway): State<Gateway>) -> Result<Json<Health>, Problem> {
-    let reasons = reasons_not_ready(&gateway);
-    if reasons.is_empty() { Ok(Json(Health { status: "ready" })) } else { Err(not_ready(reasons)) }
+    check(&gateway).map(|()| Json(Health { status: "ready" }))
+}
+
+/// Whether requests may be sent here.
+///
+/// # Errors
+/// Every reason why not.
+pub(super) fn check(gateway: &Gateway) -> Result<(), Problem> {
+    let reasons = reasons_not_ready(gateway);
+    if reasons.is_empty() { Ok(()) } else { Err(not_ready(reasons)) }
 }
 
 /// Why requests may not be sent here; nothing when they may.
@@ -59,7 +67,9 @@ pub(super) fn reasons_not_ready(gateway: &Gateway) -> Vec<String> {
     }
     let models = gateway.registry.models();
     let mut reasons: Vec<String> = models.iter().filter_map(hanging).collect();
-    if models.is_empty() {
+    // Models that requests bring may all be away.
+    let may_be_none = gateway.shelf.is_some() && gateway.registry.is_ready();
+    if models.is_empty() && !may_be_none {
         let none = if gateway.registry.is_ready() {
             "there is no model"
         } else {

@@ -14,17 +14,20 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::problem::{Code, Problem};
-use super::protocol::Refused;
+use super::protocol::{Protocol, Refused};
 use super::request_id::{RequestId, RequestIds, identify};
 use super::server::Gateway;
-use super::{body, compression, deadline, router};
+use super::{body, compression, deadline};
 use crate::telemetry::metrics::record_request;
 
 /// The label of requests that no route matched: never the path itself, of which there are endlessly many.
 const UNMATCHED: &str = "unmatched";
 
+/// Which protocol a path belongs to.
+pub(super) type ProtocolOf = fn(&str) -> Protocol;
+
 /// The routes within all layers, outermost first.
-pub(super) fn around(routes: Router, gateway: Gateway) -> Router {
+pub(super) fn around(routes: Router, gateway: Gateway, protocol_of: ProtocolOf) -> Router {
     routes.layer(
         ServiceBuilder::new()
             // The id comes first: everything below may name it.
@@ -38,7 +41,7 @@ pub(super) fn around(routes: Router, gateway: Gateway) -> Router {
             // Whatever is answered is compressed for those who ask for it.
             .layer(from_fn(compression::answer))
             // Problems are written where id and path are known; below they are values.
-            .layer(from_fn(write_problem))
+            .layer(from_fn_with_state(protocol_of, write_problem))
             // A panic of a handler or of a layer below is a problem like any other.
             .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
             // Cheapest refusal first.
@@ -68,7 +71,8 @@ async fn trace(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = request.extensions().get::<RequestId>().map_or("", |id| &*id.0);
     // What machines ask every few seconds would bury the rest.
-    let probed = ["/health/live", "/health/ready", "/metrics"].contains(&route(&request).as_str());
+    let probed =
+        ["/health/live", "/health/ready", "/metrics", "/ping", "/health"].contains(&route(&request).as_str());
     let span = tracing::info_span!(
         "request",
         request_id = id,
@@ -126,7 +130,7 @@ async fn finish(State(gateway): State<Gateway>, request: Request, next: Next) ->
 }
 
 /// Writes problems as the protocol of the path does, and what axum refused by itself in plain text as well.
-async fn write_problem(request: Request, next: Next) -> Response {
+async fn write_problem(State(protocol_of): State<ProtocolOf>, request: Request, next: Next) -> Response {
     let uri = request.uri().clone();
     let id = request.extensions().get::<RequestId>().cloned();
     let asked = request.method().clone();
@@ -145,13 +149,13 @@ async fn write_problem(request: Request, next: Next) -> Response {
     if problem.code == Code::Internal {
         tracing::error!(detail = problem.detail, "internal error");
     }
-    let refused = Refused { request_id: id, path: uri.path() };
-    let mut written = (router::protocol_of(uri.path()).write)(&problem, &refused);
+    let refused = Refused { request_id: id, method: &asked, path: uri.path() };
+    let mut written = (protocol_of(uri.path()).write)(&problem, &refused);
     // The length is that of the body before.
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response.headers_mut().remove(header::CONTENT_TYPE);
-    if other {
-        // Codes are fewer than statuses.
+    if other && problem.code.status() != status {
+        // Codes are fewer than statuses. Where they agree, the protocol knows best.
         *written.status_mut() = status;
     }
     written.headers_mut().extend(std::mem::take(response.headers_mut()));
@@ -193,7 +197,8 @@ mod tests {
     async fn ask(routes: Router, wait_ms: &str) -> (StatusCode, serde_json::Value) {
         let request =
             Request::builder().uri("/").header("x-request-timeout-ms", wait_ms).body(Body::empty()).unwrap();
-        let response = around(routes, gateway()).oneshot(request).await.unwrap();
+        let response =
+            around(routes, gateway(), |_| crate::http::native::PROTOCOL).oneshot(request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();

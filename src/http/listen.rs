@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service as _;
 
+use super::admin::admin_router;
 use super::router::router;
 use super::server::{Config, Gateway};
 use crate::limits::{ACCEPT_PAUSE_MS, HEADER_BYTES_MAX, HEADERS_MAX, LINGER_MS};
@@ -34,10 +35,31 @@ pub async fn serve(
     gateway: Gateway,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
+    serve_router(listener, router(gateway.clone()), gateway, stop).await
+}
+
+/// The same for the admin listener.
+///
+/// # Errors
+/// Requests were cut off because draining took too long.
+pub async fn serve_admin(
+    listener: TcpListener,
+    gateway: Gateway,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), String> {
+    serve_router(listener, admin_router(gateway.clone()), gateway, stop).await
+}
+
+async fn serve_router(
+    listener: TcpListener,
+    service: Router,
+    gateway: Gateway,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), String> {
     let config = Arc::clone(&gateway.config);
     let draining = Arc::clone(&gateway.draining);
     let door = Door {
-        service: router(gateway),
+        service,
         http: connection_settings(&config),
         permits: Arc::new(Semaphore::new(config.connections_max)),
         phase: watch::Sender::new(Phase::Open),

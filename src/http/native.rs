@@ -6,6 +6,8 @@ mod classify;
 mod extract;
 mod question;
 
+pub(super) use self::answer::Classification;
+
 use axum::Json;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};

@@ -51,6 +51,10 @@ pub(super) enum Code {
     VersionNotFound,
     /// The path is there, for other methods.
     MethodNotAllowed,
+    /// The model that is to be loaded is loaded already.
+    ModelExists,
+    /// The model that is to be loaded is refused.
+    ModelRefused,
     /// The body did not arrive in time.
     BodyTimeout,
     /// The body is larger than this server takes.
@@ -81,6 +85,8 @@ pub(super) enum Code {
     ShuttingDown,
     /// The deadline passed.
     DeadlineExceeded,
+    /// There is no room for the model that is to be loaded.
+    NoRoom,
 }
 
 impl Code {
@@ -108,6 +114,8 @@ impl Code {
             Self::ModelNotFound => (S::NOT_FOUND, "Model not found"),
             Self::VersionNotFound => (S::NOT_FOUND, "Version not found"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::ModelExists => (S::CONFLICT, "Model exists"),
+            Self::ModelRefused => (S::BAD_REQUEST, "Model refused"),
             Self::BodyTimeout => (S::REQUEST_TIMEOUT, "Body timeout"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "Body too large"),
             Self::TextTooLong => (S::PAYLOAD_TOO_LARGE, "Text too long"),
@@ -123,6 +131,7 @@ impl Code {
             Self::ModelNotReady => (S::SERVICE_UNAVAILABLE, "Model not ready"),
             Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "Shutting down"),
             Self::DeadlineExceeded => (S::GATEWAY_TIMEOUT, "Deadline exceeded"),
+            Self::NoRoom => (S::INSUFFICIENT_STORAGE, "No room"),
         }
     }
 
@@ -207,6 +216,8 @@ impl Problem {
             request_id: request_id.to_owned(),
             retry_after_ms: self.retry_after.map(milliseconds),
             errors: self.errors.clone(),
+            error: None,
+            error_type: None,
         }
     }
 }
@@ -265,6 +276,24 @@ pub(super) struct ProblemDocument {
     /// The places at fault, where they are known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Place>,
+    /// What was wrong, in the words of another protocol that has the same path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// What kind of problem that is to the other protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'static str>,
+}
+
+impl ProblemDocument {
+    /// The same for clients of another protocol that has the same path and reads `error`.
+    pub(super) fn with_error(self, error: String) -> Self {
+        Self { error: Some(error), ..self }
+    }
+
+    /// The same for those that read `error_type` as well.
+    pub(super) fn with_error_type(self, error_type: &'static str) -> Self {
+        Self { error_type: Some(error_type), ..self }
+    }
 }
 
 #[cfg(test)]

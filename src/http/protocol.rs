@@ -1,5 +1,6 @@
 //! What a protocol is to the door: its routes, which paths are its own, and how it writes a problem.
 
+use axum::http::Method;
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -22,6 +23,8 @@ pub(super) struct Protocol {
 pub(super) struct Refused<'a> {
     /// Its id.
     pub(super) request_id: &'a str,
+    /// Its method.
+    pub(super) method: &'a Method,
     /// Its path.
     pub(super) path: &'a str,
 }

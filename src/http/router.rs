@@ -1,5 +1,7 @@
 //! The whole API on one screen. A routed handler is a documented handler: there is no second list.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
@@ -9,10 +11,19 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::protocol::Protocol;
 use super::server::Gateway;
-use super::{document, front, health, layers, native, oip};
+use super::{azure, document, front, health, layers, native, oip, sagemaker, tei, tfs, torchserve, vertex};
 
 /// The protocols, a line each; the first that owns a path answers for it.
-const PROTOCOLS: [Protocol; 2] = [oip::PROTOCOL, native::PROTOCOL];
+const PROTOCOLS: &[Protocol] = &[
+    oip::PROTOCOL,
+    tfs::PROTOCOL,
+    torchserve::PROTOCOL,
+    tei::PROTOCOL,
+    sagemaker::PROTOCOL,
+    vertex::PROTOCOL,
+    azure::PROTOCOL,
+    native::PROTOCOL,
+];
 
 /// Every route of ours, with its documentation: those of the protocols, and those that belong to none.
 pub(super) fn routes() -> OpenApiRouter<Gateway> {
@@ -28,14 +39,16 @@ pub(super) fn routes() -> OpenApiRouter<Gateway> {
 }
 
 /// The protocol that a path belongs to.
-pub(super) fn protocol_of(path: &str) -> Protocol {
-    PROTOCOLS.into_iter().find(|protocol| (protocol.owns)(path)).unwrap_or(native::PROTOCOL)
+fn protocol_of(path: &str) -> Protocol {
+    PROTOCOLS.iter().find(|protocol| (protocol.owns)(path)).copied().unwrap_or(native::PROTOCOL)
 }
 
 /// The whole service, with every layer.
 pub fn router(gateway: Gateway) -> Router {
     let (routes, _) = routes().with_state(gateway.clone()).split_for_parts();
-    layers::around(routes.merge(swagger_ui()), gateway)
+    let config = Arc::clone(&gateway.config);
+    let service = layers::around(routes.merge(swagger_ui()), gateway, protocol_of);
+    vertex::at_chosen_routes(service, &config.platform)
 }
 
 /// The documentation as a page, from this binary: it fetches nothing from anywhere else.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::shelf::Shelf;
 use crate::name::ModelName;
 use crate::pipeline::Pipeline;
 use crate::registry::{Registry, Source};
@@ -34,6 +35,19 @@ pub struct Config {
     pub default_models: BTreeMap<Task, ModelName>,
     /// Whether the public test models of the Open Inference Protocol answer.
     pub conformance_models: bool,
+    /// What the platform that runs the server has said.
+    pub platform: Platform,
+}
+
+/// What the platform that runs the server has said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Platform {
+    /// A further path at which `/health/ready` answers.
+    pub health_route: Option<String>,
+    /// A further path at which predictions are asked for in Vertex AI's way.
+    pub predict_route: Option<String>,
+    /// What the platform calls the deployment.
+    pub deployed_model_id: Option<String>,
 }
 
 /// What the handlers share.
@@ -45,6 +59,8 @@ pub struct Gateway {
     pub registry: Arc<Registry<Pipeline>>,
     /// Where models are loaded from by request; `None`: requests may not load and unload.
     pub control: Option<Control>,
+    /// Where requests bring models and take them away; `None`: they may not.
+    pub shelf: Option<Arc<dyn Shelf>>,
     /// Set when draining began: readiness is off, keep-alive ends.
     pub draining: Arc<AtomicBool>,
     /// The metrics, rendered on demand.
@@ -77,6 +93,7 @@ pub(super) mod tests {
             config: Arc::new(config()),
             registry: Arc::new(Registry::new(policies)),
             control: None,
+            shelf: None,
             draining: Arc::new(AtomicBool::new(false)),
             metrics: crate::telemetry::metrics::install_metrics(),
         }
@@ -95,6 +112,7 @@ pub(super) mod tests {
             request_inputs_max: REQUEST_INPUTS_MAX,
             default_models: BTreeMap::new(),
             conformance_models: false,
+            platform: Platform::default(),
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::files::MANIFEST;
 use crate::limits::{MODELS_MAX, VERSION_FILES_MAX, VERSIONS_MAX};
 use crate::name::{ModelName, Version};
 
@@ -35,6 +36,44 @@ pub fn versions(models: &Path) -> Result<BTreeMap<ModelName, BTreeMap<Version, u
         }
     }
     Ok(found)
+}
+
+/// The same, of a directory that may also be one model's itself (it has versions in it) or one version's (it has a
+/// manifest): that model is called `name`, and that version 1.
+///
+/// # Errors
+/// The directory cannot be read, or holds more models or versions than the limits allow.
+pub fn versions_named(
+    models: &Path,
+    name: &ModelName,
+) -> Result<BTreeMap<ModelName, BTreeMap<Version, u64>>, String> {
+    if is_version(models) {
+        let only = BTreeMap::from([(Version::FIRST, stamp(models))]);
+        return Ok(BTreeMap::from([(name.clone(), only)]));
+    }
+    let own = versions_of(models)?;
+    if own.keys().any(|version| is_version(&models.join(version.to_string()))) {
+        return Ok(BTreeMap::from([(name.clone(), own)]));
+    }
+    versions(models)
+}
+
+/// Where a version that was listed is.
+#[must_use]
+pub fn place(models: &Path, name: &ModelName, version: Version) -> PathBuf {
+    let number = version.to_string();
+    let under_a_name = models.join(name.as_str()).join(&number);
+    if is_version(models) {
+        models.to_owned()
+    } else if !under_a_name.exists() && is_version(&models.join(&number)) {
+        models.join(number)
+    } else {
+        under_a_name
+    }
+}
+
+fn is_version(directory: &Path) -> bool {
+    directory.join(MANIFEST).is_file()
 }
 
 fn versions_of(model: &Path) -> Result<BTreeMap<Version, u64>, String> {
@@ -138,5 +177,33 @@ mod tests {
             fs::create_dir_all(folder.path().join(format!("a/{version}"))).unwrap();
         }
         assert!(versions(folder.path()).unwrap_err().contains("more than 1024 versions"));
+    }
+
+    #[test]
+    fn a_directory_of_one_model_or_of_one_version_is_that_model() {
+        let name: ModelName = "mine".parse().unwrap();
+        let listed = |models: &Path| -> Vec<String> {
+            let found = versions_named(models, &name).unwrap();
+            let of = |(name, versions): (&ModelName, &BTreeMap<Version, u64>)| -> Vec<String> {
+                let place = |version: &Version| {
+                    place(models, name, *version).strip_prefix(models).unwrap().display().to_string()
+                };
+                versions.keys().map(|version| format!("{name}/{version} at {:?}", place(version))).collect()
+            };
+            found.iter().flat_map(of).collect()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| {
+            fs::create_dir_all(folder.path().join(path)).unwrap();
+            fs::write(folder.path().join(path).join(MANIFEST), "").unwrap();
+            folder.path().join(path)
+        };
+        at("many/a/1");
+        at("many/2/7");
+        assert_eq!(listed(&folder.path().join("many")), ["2/7 at \"2/7\"", "a/1 at \"a/1\""]);
+        at("one/1");
+        at("one/3");
+        assert_eq!(listed(&folder.path().join("one")), ["mine/1 at \"1\"", "mine/3 at \"3\""]);
+        assert_eq!(listed(&at("version")), ["mine/1 at \"\""]);
     }
 }

@@ -69,6 +69,12 @@ impl Preparer {
         Self { preparation, tokenizer }
     }
 
+    /// What makes tokens of texts; of a model of texts.
+    #[must_use]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
     /// Prepares one input. Takes CPU time: tens of microseconds a text, milliseconds a large picture.
     ///
     /// # Errors

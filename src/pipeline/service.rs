@@ -1,5 +1,7 @@
 //! The pipeline as a service: one model version, ready to answer.
 
+mod facts;
+
 use std::future::Future;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -135,6 +137,7 @@ pub(super) struct Shared {
     manifest: Manifest,
     device: String,
     capacity: Capacity,
+    workers: usize,
     preparer: Preparer,
     presenter: Presenter,
     unpooled: bool,
@@ -181,6 +184,7 @@ impl Pipeline {
         let shared = Shared {
             device: device_name(&device),
             capacity,
+            workers: config.workers,
             presenter,
             unpooled: matches!(&manifest.architecture, Architecture::LstmClassifier(lstm) if lstm.pooling == Pooling::None),
             preparer,
@@ -210,18 +214,6 @@ impl Pipeline {
     #[must_use]
     pub fn capacity(&self) -> Capacity {
         self.shared.capacity
-    }
-
-    /// Rows waiting now.
-    #[must_use]
-    pub fn queued(&self) -> usize {
-        self.shared.batch.queued()
-    }
-
-    /// How long the longest step under way has been running; readiness ends when a worker hangs.
-    #[must_use]
-    pub fn longest_step(&self) -> Duration {
-        self.shared.batch.longest_step()
     }
 }
 

@@ -1,11 +1,14 @@
 //! A tokenizer as a model directory holds it.
 
+mod tokens;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokenizers::ModelWrapper;
 
+pub use self::tokens::{Special, Token};
 use super::pieces::{self, Pieces};
 use crate::limits::VOCABULARY_MAX;
 

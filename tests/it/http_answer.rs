@@ -172,7 +172,10 @@ async fn every_documented_example_is_answered() {
                 for example in named.chain(content.get("example")) {
                     let body = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
                     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-                    let ask = Ask::new(&method, path).header("content-type", content_type).body(body);
+                    let path = [("{name}", "sentiment"), ("{version}", "1"), ("{label}", "stable")]
+                        .iter()
+                        .fold(path.clone(), |path, (name, value)| path.replace(name, value));
+                    let ask = Ask::new(&method, &path).header("content-type", content_type).body(body);
                     let answer = ask.of(&served.door).await;
                     let text = String::from_utf8_lossy(&answer.body);
                     assert_eq!(answer.status, 200, "{method} {path} {content_type} {example}: {text}");

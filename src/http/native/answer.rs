@@ -6,22 +6,42 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::problem::{Code, Problem};
-use crate::pipeline::Answer;
+use crate::pipeline::{Answer, Pipeline};
+use crate::registry::Entry;
 use crate::value::{Prediction, Task};
 
 /// The answer to a classify request.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Classification {
+pub(in crate::http) struct Classification {
     /// The model that answered.
     #[schema(example = "sentiment")]
-    pub(super) model: String,
+    model: String,
     /// The version that answered.
     #[schema(example = "1")]
-    pub(super) version: String,
+    version: String,
     /// One result an input, in the order of the inputs.
-    pub(super) results: Vec<InputResult>,
+    results: Vec<InputResult>,
     /// What the answered inputs were worth.
-    pub(super) usage: Usage,
+    usage: Usage,
+}
+
+impl Classification {
+    /// What this version answered.
+    pub(in crate::http) fn of(
+        entry: &Entry<Pipeline>,
+        task: Task,
+        answers: Vec<Result<Answer, Problem>>,
+    ) -> Self {
+        let usage = Usage::of(task, answers.iter().filter_map(|answer| answer.as_ref().ok()));
+        let result =
+            |answer: Result<Answer, Problem>| answer.map_or_else(InputResult::from, InputResult::from);
+        Self {
+            model: entry.model.to_string(),
+            version: entry.version.to_string(),
+            results: answers.into_iter().map(result).collect(),
+            usage,
+        }
+    }
 }
 
 /// What one input is, or why it has no answer.

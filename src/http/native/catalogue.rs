@@ -10,6 +10,7 @@ use crate::http::ask::answering;
 use crate::http::document::Refusals;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
+use crate::http::tfs::{ModelVersionStatus, statuses};
 use crate::limits::TEXT_BYTES_MAX;
 use crate::model::{InputPreparation, Manifest};
 use crate::name::ModelName;
@@ -51,8 +52,12 @@ pub(super) struct ModelPage {
     /// Its name.
     #[schema(example = "sentiment")]
     name: String,
+    /// Whether a version of it answers, as `KServe`'s clients ask.
+    ready: bool,
     /// Its versions, latest first.
     versions: Vec<ModelVersion>,
+    /// The same versions, as TensorFlow Serving's clients read them.
+    model_version_status: Vec<ModelVersionStatus>,
 }
 
 /// A version of a model.
@@ -216,8 +221,12 @@ pub(super) async fn show_model(
     let name =
         name.parse::<ModelName>().map_err(|error| Problem::new(Code::ModelNotFound, error.to_string()))?;
     let model = gateway.registry.model(name.as_str())?;
-    let versions = model.versions.iter().map(version).collect();
-    Ok(Json(ModelPage { name: model.name.to_string(), versions }))
+    Ok(Json(ModelPage {
+        name: model.name.to_string(),
+        ready: answering(&model).is_some(),
+        versions: model.versions.iter().map(version).collect(),
+        model_version_status: statuses(&model),
+    }))
 }
 
 fn summary(model: &ModelStatus<Pipeline>) -> ModelSummary {

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 
-use super::answer::{Classification, InputResult, Usage};
+use super::answer::Classification;
 use super::extract::{ClassifyRequest, PictureBytes, PictureForm, PictureQuestion, TextQuestion};
 use super::question::{Inputs, Parameters, Question};
 use crate::http::ask::{self, Asked};
@@ -149,17 +149,8 @@ async fn classify(
 }
 
 fn present(entry: &Entry<Pipeline>, task: Task, answers: Vec<Result<Answer, Problem>>) -> Response {
-    let answered = || answers.iter().filter_map(|answer| answer.as_ref().ok());
-    let usage = Usage::of(task, answered());
-    let timing = timing::header(answered());
-    let result = |answer: Result<Answer, Problem>| answer.map_or_else(InputResult::from, InputResult::from);
-    let body = Classification {
-        model: entry.model.to_string(),
-        version: entry.version.to_string(),
-        results: answers.into_iter().map(result).collect(),
-        usage,
-    };
-    let mut response = Json(body).into_response();
+    let timing = timing::header(answers.iter().filter_map(|answer| answer.as_ref().ok()));
+    let mut response = Json(Classification::of(entry, task, answers)).into_response();
     response.headers_mut().extend(timing);
     response
 }

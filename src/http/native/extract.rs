@@ -11,8 +11,9 @@ use bytes::Bytes;
 use self::content::Content;
 use self::json::OneOrMany;
 pub(super) use self::json::{ClassifyRequest, PictureBytes, PictureForm};
-use super::question::{Inputs, Parameters, Question, check_count};
-use crate::http::ask::Given;
+use super::question::{Inputs, Parameters, Question};
+use crate::http::ask::{Given, check_count};
+use crate::http::encoded;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
 use crate::value::Input;
@@ -48,7 +49,7 @@ impl FromRequest<Gateway> for PictureQuestion {
         let question = match content {
             Content::Multipart => multipart::read(request, query).await?,
             Content::Json => {
-                from_json(&whole(request).await?, query, |input| json::picture(&input).map(Input::Picture))?
+                from_json(&whole(request).await?, query, |input| encoded::bytes(&input).map(Input::Picture))?
             }
             Content::Picture | Content::Bytes | Content::None => raw_picture(whole(request).await?, query)?,
             other => {

@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use crate::http::ask::Given;
 use crate::http::problem::{Code, Problem};
 use crate::http::refuse::did_you_mean;
-use crate::limits::REQUEST_INPUTS_MAX;
 use crate::name::{self, Version};
 
 /// What a classify request asks.
@@ -110,23 +109,6 @@ pub(super) fn unknown(name: &str, kind: &str, known: &[&str]) -> String {
     format!("there is no {kind} {shown:?}{meant}{separator} {kind}s: {}", known.join(", "))
 }
 
-/// Refuses an empty list and one that is longer than a request may bring.
-///
-/// # Errors
-/// Which of the two.
-pub(super) fn check_count(count: usize, count_max: usize) -> Result<(), Problem> {
-    let count_max = count_max.min(REQUEST_INPUTS_MAX);
-    if count == 0 {
-        let detail = "the list of inputs is empty: expected at least one";
-        return Err(Problem::new(Code::InvalidRequest, detail));
-    }
-    if count > count_max {
-        let detail = format!("more than {count_max} inputs in one request: send them in several");
-        return Err(Problem::new(Code::TooManyInputs, detail));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,13 +143,5 @@ mod tests {
         assert_eq!((both.model.as_deref(), both.top_k), (Some("a"), NonZeroUsize::new(1)));
         let twice = query("model=a").unwrap().and(query("model=a").unwrap()).unwrap_err();
         assert_eq!(twice.detail, "model is given both in the query and in the body");
-    }
-
-    #[test]
-    fn a_list_has_one_input_and_no_more_than_the_bound() {
-        assert_eq!(check_count(0, 4).unwrap_err().code, Code::InvalidRequest);
-        check_count(4, 4).unwrap();
-        assert_eq!(check_count(5, 4).unwrap_err().code, Code::TooManyInputs);
-        assert_eq!(check_count(REQUEST_INPUTS_MAX + 1, usize::MAX).unwrap_err().code, Code::TooManyInputs);
     }
 }

@@ -33,6 +33,7 @@ pub fn config() -> Config {
         request_inputs_max: limits::REQUEST_INPUTS_MAX,
         default_models: BTreeMap::new(),
         conformance_models: false,
+        platform: sconce::http::Platform::default(),
     }
 }
 
@@ -43,6 +44,7 @@ pub fn gateway(config: Config) -> Gateway {
         config: Arc::new(config),
         registry: Arc::new(Registry::new(policies)),
         control: None,
+        shelf: None,
         draining: Arc::new(AtomicBool::new(false)),
         metrics: sconce::telemetry::metrics::install_metrics(),
     }
@@ -126,9 +128,27 @@ pub fn door(config: Config) -> Router {
     router(gateway(config))
 }
 
+/// The scores of a text by the native API, by label, each as it is written.
+pub async fn native_scores(door: &Router, model: &str, text: &str) -> BTreeMap<String, String> {
+    let asked = serde_json::json!({"model": model, "input": text});
+    let answer = Ask::json("/v1/text/classify", &asked).of(door).await.json();
+    scores(&answer["results"][0]["predictions"])
+}
+
+/// The scores of a list of `{"label", "score"}`, by label, each as it is written.
+pub fn scores(predictions: &serde_json::Value) -> BTreeMap<String, String> {
+    let list = predictions.as_array().unwrap_or_else(|| panic!("{predictions} is no list"));
+    let score = |prediction: &serde_json::Value| {
+        (prediction["label"].as_str().unwrap().to_owned(), prediction["score"].to_string())
+    };
+    list.iter().map(score).collect()
+}
+
 /// A door over a models directory of its own, all of it loaded.
 pub struct Served {
     pub door: Router,
+    /// The door of the admin listener.
+    pub admin: Router,
     _folder: tempfile::TempDir,
 }
 
@@ -156,6 +176,7 @@ impl Served {
                 assert!(ready, "{} {}: {:?}", model.name, version.version, version.state);
             }
         }
-        Self { door: router(gateway), _folder: folder }
+        let admin = sconce::http::admin_router(gateway.clone());
+        Self { door: router(gateway), admin, _folder: folder }
     }
 }

@@ -13,11 +13,15 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
-/// The binary with a clean environment of ours: no `SCONCE_…` variable leaks into a test.
+/// What begins the names of variables that the binary reads.
+const VARIABLES: [&str; 6] = ["SCONCE_", "AIP_", "AZUREML_", "SAGEMAKER_", "K_SERVICE", "PORT"];
+
+/// The binary with a clean environment of ours: no variable that it reads leaks into a test.
 pub fn sconce() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sconce"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SCONCE_") {
+        let text = name.to_string_lossy();
+        if VARIABLES.iter().any(|begins| text.starts_with(begins)) {
             command.env_remove(name);
         }
     }

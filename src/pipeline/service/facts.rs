@@ -1,0 +1,38 @@
+//! What a running version is, for those that describe it.
+
+use std::time::Duration;
+
+use super::Pipeline;
+use crate::text::Tokenizer;
+
+impl Pipeline {
+    /// Worker threads.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.shared.workers
+    }
+
+    /// Rows that may wait.
+    #[must_use]
+    pub fn queue_rows_max(&self) -> usize {
+        self.shared.preparing_max
+    }
+
+    /// What makes tokens of texts; of a model of texts.
+    #[must_use]
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.shared.preparer.tokenizer()
+    }
+
+    /// Rows waiting now.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.batch.queued()
+    }
+
+    /// How long the longest step under way has been running; readiness ends when a worker hangs.
+    #[must_use]
+    pub fn longest_step(&self) -> Duration {
+        self.shared.batch.longest_step()
+    }
+}

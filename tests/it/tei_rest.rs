@@ -1,0 +1,129 @@
+//! text-embeddings-inference's API and the shape of Hugging Face's pipelines.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::support::door::{Ask, Served, config, native_scores, problem, scores};
+use crate::support::{models, pictures};
+
+const TEXT: &str = "a good film, the best thing in years";
+
+fn served() -> Served {
+    Served::with(config(), |folder| {
+        models::tiny_text(folder, "sentiment", 1);
+        models::tiny_image(folder, "digits", 1);
+    })
+}
+
+#[tokio::test]
+async fn texts_have_the_native_scores() {
+    let served = served();
+    let native = native_scores(&served.door, "sentiment", TEXT).await;
+    let answer = Ask::json("/predict", &json!({"inputs": TEXT, "raw_scores": false})).of(&served.door).await;
+    assert_eq!(scores(&answer.json()), native);
+    for name in
+        ["x-compute-type", "x-compute-time", "x-compute-characters", "x-compute-tokens", "x-total-time"]
+    {
+        assert!(answer.headers.contains_key(name), "{name}");
+    }
+    assert_eq!(answer.headers["x-compute-type"], "cpu");
+    assert_eq!(answer.headers["x-compute-characters"], TEXT.len().to_string().as_str());
+    let batch = Ask::json("/predict", &json!({"inputs": [[TEXT], ["bad"]]})).of(&served.door).await.json();
+    assert_eq!(scores(&batch[0]), native);
+    assert_eq!(batch.as_array().unwrap().len(), 2);
+
+    let pipeline = Ask::json("/", &json!({"inputs": TEXT})).of(&served.door).await.json();
+    assert_eq!(scores(&pipeline), native);
+    let list = json!({"inputs": [TEXT, "bad"], "parameters": {"top_k": 1, "function_to_apply": "softmax"}});
+    let list = Ask::json("/", &list).of(&served.door).await.json();
+    assert_eq!((list[0].as_array().unwrap().len(), list.as_array().unwrap().len()), (1, 2));
+    assert_eq!(list[0][0]["score"].to_string(), native[list[0][0]["label"].as_str().unwrap()]);
+    let plain = Ask::post("/").header("content-type", "text/plain").body(TEXT).of(&served.door).await;
+    assert_eq!(scores(&plain.json()), native);
+}
+
+#[tokio::test]
+async fn a_pipeline_takes_pictures() {
+    let served = served();
+    let png = pictures::png(3, 20, 16);
+    let native = Ask::post("/v1/image/classify").header("content-type", "image/png").body(png.clone());
+    let native = scores(&native.of(&served.door).await.json()["results"][0]["predictions"]);
+    let raw = Ask::post("/").header("content-type", "image/png").body(png.clone()).of(&served.door).await;
+    assert_eq!(scores(&raw.json()), native);
+    let untyped = Ask::post("/").body(png.clone()).of(&served.door).await;
+    assert_eq!(scores(&untyped.json()), native);
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&png);
+    let in_json = json!({"inputs": {"b64": encoded}, "parameters": {"model": "digits"}});
+    assert_eq!(scores(&Ask::json("/", &in_json).of(&served.door).await.json()), native);
+}
+
+#[tokio::test]
+async fn the_model_and_its_tokens_are_told() {
+    let served = served();
+    let info = Ask::get("/info").of(&served.door).await.json();
+    assert_eq!(info["model_id"], "sentiment");
+    assert_eq!(info["model_type"]["classifier"]["id2label"], json!({"0": "negative", "1": "positive"}));
+    assert_eq!(info["model_type"]["classifier"]["label2id"]["positive"], 1);
+    assert_eq!((&info["max_input_length"], &info["max_client_batch_size"]), (&json!(32), &json!(256)));
+    assert_eq!(info["model_sha"].as_str().unwrap().len(), 64);
+    let tokens = Ask::json("/tokenize", &json!({"inputs": ["a Film"]})).of(&served.door).await.json();
+    let texts: Vec<&Value> = tokens[0].as_array().unwrap().iter().map(|token| &token["text"]).collect();
+    assert_eq!(texts, ["a", "Film"], "{tokens}");
+    assert_eq!((&tokens[0][1]["start"], &tokens[0][1]["stop"]), (&json!(2), &json!(6)));
+    let one = Ask::json("/tokenize", &json!({"inputs": "a Film", "add_special_tokens": false}));
+    assert_eq!(one.of(&served.door).await.json(), tokens, "this tokenizer adds none");
+    let health = Ask::get("/health").of(&served.door).await;
+    assert_eq!((health.status.as_u16(), health.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn refusals_have_the_types_that_clients_know() {
+    let served = served();
+    let predict = |body: Value| Ask::json("/predict", &body);
+    let cases = [
+        (predict(json!({"inputs": []})), 400, "Empty", "`inputs` cannot be empty"),
+        (predict(json!({"inputs": ["a", "b"]})), 422, "Validation", "`inputs` is a pair of texts"),
+        (predict(json!({"inputs": " "})), 422, "Validation", "the text is empty"),
+        (predict(json!({"inputs": [["a"], [" "]]})), 422, "Validation", "inputs[1]: the text is empty"),
+        (predict(json!({"inputs": "a", "raw_scores": true})), 422, "Validation", "`raw_scores`"),
+        (
+            predict(json!({"inputs": "good ".repeat(40), "truncate": false})),
+            422,
+            "Validation",
+            "`inputs` must have at most 32 tokens",
+        ),
+        (predict(json!({"inputs": vec![["a"]; 257]})), 422, "Validation", "batch size 257 > maximum allowed"),
+        (Ask::post("/predict").body("{"), 422, "Validation", "JSON Parse error"),
+        (Ask::get("/predict"), 405, "Validation", "/predict does not take GET"),
+        (Ask::json("/tokenize", &json!({"inputs": [1]})), 422, "Validation", "`inputs` is numbers"),
+        (
+            Ask::post("/predict").body(vec![b' '; 11 << 20]),
+            413,
+            "Validation",
+            "the body has more than the 10485760 bytes",
+        ),
+    ];
+    for (ask, status, error_type, error) in cases {
+        let answer = ask.of(&served.door).await;
+        let body = answer.json();
+        assert_eq!((answer.status.as_u16(), &body["error_type"]), (status, &json!(error_type)), "{body}");
+        assert!(body["error"].as_str().unwrap().starts_with(error), "{body}");
+    }
+    let nothing = crate::support::door::door(config());
+    let answer = Ask::get("/health").of(&nothing).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error_type"]), (503, &json!("Unhealthy")));
+    let answer = Ask::json("/predict", &json!({"inputs": "a"})).of(&nothing).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error_type"]), (503, &json!("Unhealthy")));
+}
+
+#[tokio::test]
+async fn at_the_root_an_error_is_for_all_clients() {
+    let served = served();
+    let answer = Ask::json("/", &json!({"inputs": "a", "topk": 1})).of(&served.door).await;
+    let detail = problem(&answer, 400, "invalid_request");
+    let body = answer.json();
+    assert_eq!((body["error"].as_str(), &body["error_type"]), (Some(detail.as_str()), &json!("Validation")));
+    let function = json!({"inputs": "a", "parameters": {"function_to_apply": "sigmoid"}});
+    let detail = problem(&Ask::json("/", &function).of(&served.door).await, 400, "invalid_request");
+    assert!(detail.contains("softmax"), "{detail}");
+}
