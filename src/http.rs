@@ -50,6 +50,7 @@ mod listen;
 pub use admin::{admin_openapi, admin_openapi_yaml, admin_router};
 pub use document::{openapi, openapi_yaml};
 pub use listen::{serve, serve_admin};
+pub use oip::PublicModels;
 pub use router::router;
 pub use server::{Config, Control, Gateway, Platform};
 pub use shelf::{LoadRefusal, Shelf};

@@ -124,6 +124,7 @@ pub async fn serve(
         registry: Arc::clone(&registry),
         control: (settings.model_control && shelf.is_none()).then(|| Control(source)),
         shelf: shelf.map(|shelf| shelf as Arc<dyn Shelf>),
+        public: Arc::default(),
         draining: Arc::new(AtomicBool::new(false)),
         metrics,
     };

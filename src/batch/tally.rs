@@ -24,6 +24,18 @@ pub struct Execution {
 }
 
 impl Executions {
+    /// Counts an execution of so many rows, all of which were answered.
+    pub fn count_one(&mut self, rows: usize, took: Duration) {
+        self.rows += rows as u64;
+        self.add(rows, took);
+    }
+
+    fn add(&mut self, rows: usize, took: Duration) {
+        let execution = self.by_rows.entry(rows).or_default();
+        execution.count += 1;
+        execution.took = execution.took.saturating_add(took);
+    }
+
     /// Executions of every size.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -75,10 +87,7 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let took = self.since.elapsed();
-        let mut executions = self.tally.lock();
-        let execution = executions.by_rows.entry(self.rows).or_default();
-        execution.count += 1;
-        execution.took = execution.took.saturating_add(took);
+        self.tally.lock().add(self.rows, took);
     }
 }
 

@@ -158,10 +158,10 @@ fn encode(coding: Coding, plain: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(&name, value.parse().unwrap());
+            headers.append(name, value.parse().unwrap());
         }
         headers
     }
@@ -206,7 +206,7 @@ mod tests {
             (&["gzip", "gzip"], None),
         ];
         for (values, expected) in cases {
-            assert_eq!(Coding::of(&headers(header::CONTENT_ENCODING, values)), expected, "{values:?}");
+            assert_eq!(Coding::of(&headers(&header::CONTENT_ENCODING, values)), expected, "{values:?}");
         }
     }
 
@@ -224,7 +224,7 @@ mod tests {
             (&["identity"], Coding::Identity),
         ];
         for (values, expected) in cases {
-            assert_eq!(Coding::wanted(&headers(header::ACCEPT_ENCODING, values)), expected, "{values:?}");
+            assert_eq!(Coding::wanted(&headers(&header::ACCEPT_ENCODING, values)), expected, "{values:?}");
         }
     }
 }

@@ -19,4 +19,5 @@ pub(in crate::http) mod signature;
 pub(in crate::http) mod statistics;
 pub(in crate::http) mod tensor;
 
+pub use public::PublicModels;
 pub(super) use rest::PROTOCOL;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::oip::PublicModels;
 use super::shelf::Shelf;
 use crate::name::ModelName;
 use crate::pipeline::Pipeline;
@@ -61,6 +62,8 @@ pub struct Gateway {
     pub control: Option<Control>,
     /// Where requests bring models and take them away; `None`: they may not.
     pub shelf: Option<Arc<dyn Shelf>>,
+    /// The public test models of the Open Inference Protocol.
+    pub public: Arc<PublicModels>,
     /// Set when draining began: readiness is off, keep-alive ends.
     pub draining: Arc<AtomicBool>,
     /// The metrics, rendered on demand.
@@ -94,6 +97,7 @@ pub(super) mod tests {
             registry: Arc::new(Registry::new(policies)),
             control: None,
             shelf: None,
+            public: Arc::default(),
             draining: Arc::new(AtomicBool::new(false)),
             metrics: crate::telemetry::metrics::install_metrics(),
         }

@@ -34,6 +34,19 @@ pub struct Requests {
     pub present: Phase,
 }
 
+impl Requests {
+    /// A request was answered now, all of whose time was computing.
+    pub fn count(&mut self, now: SystemTime, took: Duration) {
+        self.last = Some(now);
+        for phase in [&mut self.succeeded, &mut self.compute] {
+            phase.add(took);
+        }
+        for phase in [&mut self.queue, &mut self.prepare, &mut self.present] {
+            phase.add(Duration::ZERO);
+        }
+    }
+}
+
 /// A part of requests' lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phase {

@@ -181,7 +181,9 @@ impl<H> Snapshot<H> {
         self.unloaded.remove(model);
         if let Some(shared) = self.models.get_mut(model) {
             let mut versions = Model::clone(shared);
-            versions.values_mut().for_each(|slot| slot.refused = None);
+            for slot in versions.values_mut() {
+                slot.refused = None;
+            }
             *shared = Arc::new(versions);
         }
     }

@@ -141,6 +141,11 @@ async fn inputs_and_outputs() {
     for (body, expected) in cases {
         refused(&served, Ask::json(INFER, &body), (400, expected)).await;
     }
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_and_pictures_that_are_none() {
+    let served = served();
     refused(&served, Ask::post(INFER).body("{"), (400, "failed to parse the request JSON buffer: ")).await;
     refused(&served, Ask::post(INFER).body(""), (400, "failed to parse the request JSON buffer: ")).await;
     let deep = format!(r#"{{"inputs": [{{"data": {}"#, "[".repeat(500));

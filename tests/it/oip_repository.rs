@@ -123,3 +123,32 @@ async fn what_is_not_allowed_or_not_understood_is_refused() {
     let empty = Ask::post("/v2/repository/index").of(&served.door).await;
     assert_eq!(empty.json()[0]["name"], "sentiment");
 }
+
+#[tokio::test]
+async fn the_public_models_are_counted_loaded_and_unloaded_as_the_examples_ask() {
+    let mut gateway = gateway(sconce::http::Config { conformance_models: true, ..config() });
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = sconce::pipeline::Config::default();
+    gateway.control = Some(Control(Arc::new(Directory { path: folder.path().to_owned(), pipeline })));
+    let door = router(gateway);
+    let load = "/v2/repository/models/simple/load";
+    let config = |config: &str| json!({"parameters": {"config": config}});
+    assert_eq!(post(&door, load, &config(r#"{"max_batch_size": "16"}"#)).await.0, 200);
+    let size = Ask::get("/v2/models/simple/config").of(&door).await.json()["max_batch_size"].clone();
+    assert_eq!(size, 16);
+    let (status, body) = post(&door, load, &config("wrong")).await;
+    assert!(status == 400 && body["error"].as_str().unwrap().starts_with("failed to load"), "{body}");
+    let tensor = |name| json!({"name": name, "datatype": "INT32", "shape": [1, 16], "data": vec![1; 16]});
+    let body = json!({"inputs": [tensor("INPUT0"), tensor("INPUT1")]});
+    assert_eq!(post(&door, "/v2/models/simple/infer", &body).await.0, 200);
+    let counted = Ask::get("/v2/models/simple/stats").of(&door).await.json()["model_stats"][0].clone();
+    assert_eq!(
+        (&counted["inference_count"], &counted["execution_count"]),
+        (&json!(1), &json!(1)),
+        "{counted}"
+    );
+    assert_eq!(counted["inference_stats"]["success"]["count"], 1, "{counted}");
+    assert_eq!(post(&door, "/v2/repository/models/simple/unload", &json!({})).await.0, 200);
+    assert_eq!(Ask::get("/v2/models/simple/ready").of(&door).await.status, 404);
+    assert_eq!(post(&door, "/v2/models/simple/infer", &body).await.0, 404);
+}

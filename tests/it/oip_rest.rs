@@ -54,13 +54,13 @@ fn json_scores(scores: &Value) -> Vec<f32> {
 #[tokio::test]
 async fn the_server_says_what_it_is_and_that_it_is_ready() {
     let served = served();
-    let server = Ask::get("/v2").of(&served.door).await.json();
+    let said = Ask::get("/v2").of(&served.door).await.json();
     assert_eq!(
-        (&server["name"], server["version"].as_str()),
+        (&said["name"], said["version"].as_str()),
         (&json!("sconce"), Some(env!("CARGO_PKG_VERSION")))
     );
     for extension in ["binary_tensor_data", "classification", "statistics", "model_repository"] {
-        assert!(server["extensions"].as_array().unwrap().contains(&extension.into()), "{server}");
+        assert!(said["extensions"].as_array().unwrap().contains(&extension.into()), "{said}");
     }
     let live = Ask::get("/v2/health/live").of(&served.door).await;
     assert_eq!((live.status.as_u16(), live.json()), (200, json!({"live": true})));

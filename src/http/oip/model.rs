@@ -33,7 +33,11 @@ impl Model {
         let number = number(name, version)?;
         if let Some(public) = PublicModel::named(gateway, name) {
             let there = number.is_none_or(|number| number == Version::FIRST);
-            return if there { Ok(Self::Public(public)) } else { Err(no_version(name, version)) };
+            return match (there, gateway.public.is_loaded(public)) {
+                (true, true) => Ok(Self::Public(public)),
+                (true, false) => Err(no_versions(name)),
+                (false, _) => Err(no_version(name, version)),
+            };
         }
         gateway
             .registry
@@ -62,7 +66,7 @@ impl Model {
     pub(in crate::http) fn signature(&self, gateway: &Gateway) -> Signature {
         match self {
             Self::Version(entry) => Signature::of(entry.handle.manifest(), gateway.config.request_inputs_max),
-            Self::Public(public) => public.signature(),
+            Self::Public(public) => public.signature(gateway),
         }
     }
 }
@@ -87,7 +91,7 @@ pub(in crate::http) async fn infer(
     };
     signature.check(name, &tensors)?;
     let outputs = match &model {
-        Model::Public(public) => public.infer(&wanted, &tensors)?,
+        Model::Public(public) => public.answer(gateway, (&wanted, &tensors))?,
         Model::Version(entry) => {
             let given = inputs::rows(name, &tensors)?;
             let asked = Asked { top_k: Some(1), deadline: schedule.deadline(deadline) };
@@ -138,6 +142,11 @@ fn no_version(model: &str, version: &str) -> Problem {
     Problem::new(Code::VersionNotFound, detail)
 }
 
+fn no_versions(model: &str) -> Problem {
+    let detail = format!("Request for unknown model: '{model}' has no available versions");
+    Problem::new(Code::ModelNotFound, detail)
+}
+
 /// That a model does not answer, in Triton's words.
 fn unknown(model: &str, version: &str, error: &Unresolved) -> Problem {
     let model: String = model.chars().take(100).collect();
@@ -146,10 +155,7 @@ fn unknown(model: &str, version: &str, error: &Unresolved) -> Problem {
             Problem::new(Code::ModelNotFound, format!("Request for unknown model: '{model}' is not found"))
         }
         Unresolved::UnknownVersion { .. } => no_version(&model, version),
-        Unresolved::NotReady { .. } if version.is_empty() => {
-            let detail = format!("Request for unknown model: '{model}' has no available versions");
-            Problem::new(Code::ModelNotFound, detail)
-        }
+        Unresolved::NotReady { .. } if version.is_empty() => no_versions(&model),
         Unresolved::NotReady { .. } => {
             let detail =
                 format!("Request for unknown model: '{model}' version {version} is not at ready state");

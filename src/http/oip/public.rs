@@ -1,7 +1,13 @@
 //! The public test models, which clients' examples ask for: switched on by `http.conformance_models`, for trying out
 //! clients, not for serving.
 
+mod state;
+
+use std::time::Instant;
+
 use bytes::Bytes;
+
+pub use self::state::PublicModels;
 
 use super::datatype::Datatype;
 use super::errors::invalid;
@@ -63,7 +69,12 @@ impl PublicModel {
     }
 
     /// What it takes and gives.
-    pub(super) fn signature(self) -> Signature {
+    pub(super) fn signature(self, gateway: &Gateway) -> Signature {
+        Signature { rows_max: gateway.public.rows_max(self), ..self.plain_signature() }
+    }
+
+    /// The same, with the rows that it takes at the start.
+    fn plain_signature(self) -> Signature {
         let port = |name| Port::new(name, self.datatype(), &[16]);
         let (inputs, outputs) = match self {
             Self::SimpleIdentity => {
@@ -83,11 +94,27 @@ impl PublicModel {
         }
     }
 
+    /// Answers for inputs that fit its signature, and counts it.
+    ///
+    /// # Errors
+    /// A text is no number.
+    pub(super) fn answer(
+        self,
+        gateway: &Gateway,
+        (wanted, inputs): (&[RequestedOutput], &[Tensor]),
+    ) -> Result<Vec<Tensor>, Problem> {
+        let begun = Instant::now();
+        let outputs = self.infer(wanted, inputs)?;
+        let rows = inputs.first().and_then(|input| usize::try_from(*input.shape.first()?).ok()).unwrap_or(0);
+        gateway.public.answered(self, (rows, begun.elapsed()));
+        Ok(outputs)
+    }
+
     /// Its outputs for inputs that fit its signature.
     ///
     /// # Errors
     /// A text is no number.
-    pub(super) fn infer(self, wanted: &[RequestedOutput], inputs: &[Tensor]) -> Result<Vec<Tensor>, Problem> {
+    fn infer(self, wanted: &[RequestedOutput], inputs: &[Tensor]) -> Result<Vec<Tensor>, Problem> {
         let input = |name: &str| {
             let found = inputs.iter().find(|tensor| tensor.name == name);
             found.ok_or_else(|| invalid(format!("input '{name}' is missing for model '{}'", self.name())))
@@ -155,8 +182,8 @@ pub(super) fn index(gateway: &Gateway) -> impl Iterator<Item = IndexEntry> {
     PublicModel::on(gateway).iter().map(|model| IndexEntry {
         name: model.name().to_owned(),
         version: "1".to_owned(),
-        state: "READY",
-        reason: String::new(),
+        state: if gateway.public.is_loaded(*model) { "READY" } else { "UNAVAILABLE" },
+        reason: if gateway.public.is_loaded(*model) { String::new() } else { "unloaded".to_owned() },
     })
 }
 
@@ -178,7 +205,7 @@ mod tests {
         };
         let inputs =
             [tensor(INPUT0, std::array::from_fn(|at| i32::try_from(at).unwrap())), tensor(INPUT1, [1; 16])];
-        PublicModel::Simple.signature().check("simple", &inputs).unwrap();
+        PublicModel::Simple.plain_signature().check("simple", &inputs).unwrap();
         let outputs = PublicModel::Simple.infer(&all(), &inputs).unwrap();
         let values = |tensor: &Tensor| tensor.chunks().map(i32::from_le_bytes).collect::<Vec<_>>();
         assert_eq!(values(&outputs[0]), (1..17).collect::<Vec<_>>());

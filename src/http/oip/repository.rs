@@ -1,12 +1,17 @@
 //! The models directory as a repository (the model repository extension): its index, and loading and unloading.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::errors::invalid;
+use super::public::PublicModel;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
+use crate::limits::REQUEST_INPUTS_MAX;
 use crate::registry::{State as VersionState, Unresolved};
 
 /// A version of a model in the repository.
@@ -65,6 +70,43 @@ pub(in crate::http) enum Change {
     Unload,
 }
 
+/// Loads a model with parameters that its request has: a public test model may be given a `max_batch_size` by `config`.
+///
+/// # Errors
+/// As those of [`change`]; a parameter is not understood or not supported.
+pub(in crate::http) async fn load_with(
+    gateway: &Gateway,
+    model: &str,
+    parameters: &BTreeMap<String, String>,
+) -> Result<(), Problem> {
+    change(gateway, model, Change::Load).await?;
+    let Some((parameter, config)) = parameters.iter().next() else { return Ok(()) };
+    let shown: String = model.chars().take(100).collect();
+    let Some(public) = PublicModel::named(gateway, model).filter(|_| parameter == "config") else {
+        let parameter: String = parameter.chars().take(40).collect();
+        let detail = format!(
+            "failed to load '{shown}', parameter '{parameter}' is not supported: a model's configuration and files are \
+             those in its folder"
+        );
+        return Err(Problem::new(Code::NotSupported, detail));
+    };
+    let config: Option<BTreeMap<String, Value>> = serde_json::from_str(config).ok();
+    let size = config.and_then(|config| match config.get("max_batch_size")? {
+        Value::Number(size) => usize::try_from(size.as_u64()?).ok(),
+        Value::String(size) => size.parse().ok(),
+        _ => None,
+    });
+    match size {
+        Some(size @ 1..=REQUEST_INPUTS_MAX) => {
+            gateway.public.load(public, Some(size));
+            Ok(())
+        }
+        _ => Err(invalid(format!(
+            "failed to load '{shown}', expected a config of max_batch_size from 1 to {REQUEST_INPUTS_MAX}"
+        ))),
+    }
+}
+
 /// Changes the repository, and returns when that is done: a loaded model answers, an unloaded one does not.
 ///
 /// # Errors
@@ -74,6 +116,13 @@ pub(in crate::http) async fn change(gateway: &Gateway, model: &str, change: Chan
         let detail = "explicit model load / unload is not allowed: http.model_control is false";
         return Err(Problem::new(Code::NotReady, detail));
     };
+    if let Some(public) = PublicModel::named(gateway, model) {
+        match change {
+            Change::Load => gateway.public.load(public, None),
+            Change::Unload => gateway.public.unload(public),
+        }
+        return Ok(());
+    }
     let (registry, name) = (Arc::clone(&gateway.registry), model.to_owned());
     let done = tokio::task::spawn_blocking(move || match change {
         Change::Load => registry.load_model(&name, &*control.0).map(drop),

@@ -12,6 +12,7 @@ use crate::telemetry::{Verbosity, set_verbosity, verbosity};
 
 /// What is logged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the protocol's names")]
 pub(in crate::http) struct LogSettings {
     /// Always empty: the log is on standard error.
     pub(in crate::http) log_file: &'static str,

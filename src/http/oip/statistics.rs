@@ -6,8 +6,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::model::Model;
+use super::public::PublicModel;
 use crate::http::problem::Problem;
 use crate::http::server::Gateway;
+use crate::name::Version;
 use crate::pipeline::{Phase, Pipeline, Statistics};
 use crate::registry::{Entry, State as VersionState};
 
@@ -101,13 +103,13 @@ pub(in crate::http) fn of(
     version: &str,
 ) -> Result<Vec<ModelStatistics>, Problem> {
     if model.is_empty() {
-        return Ok(ready(gateway, None));
+        let public = PublicModel::on(gateway).iter().map(|public| of_public(gateway, *public));
+        return Ok(ready(gateway, None).into_iter().chain(public).collect());
     }
     match Model::find(gateway, model, version)? {
         Model::Version(entry) if version.is_empty() => Ok(ready(gateway, Some(entry.model.as_str()))),
         Model::Version(entry) => Ok(vec![of_version(&entry)]),
-        // They are not counted.
-        Model::Public(_) => Ok(Vec::new()),
+        Model::Public(public) => Ok(vec![of_public(gateway, public)]),
     }
 }
 
@@ -124,7 +126,15 @@ fn ready(gateway: &Gateway, model: Option<&str>) -> Vec<ModelStatistics> {
 }
 
 fn of_version(entry: &Entry<Pipeline>) -> ModelStatistics {
-    let Statistics { requests, executions } = entry.handle.statistics();
+    shown(entry.model.to_string(), entry.version, entry.handle.statistics())
+}
+
+fn of_public(gateway: &Gateway, model: PublicModel) -> ModelStatistics {
+    shown(model.name().to_owned(), Version::FIRST, gateway.public.statistics(model))
+}
+
+fn shown(name: String, version: Version, statistics: Statistics) -> ModelStatistics {
+    let Statistics { requests, executions } = statistics;
     let since_1970 = requests.last.and_then(|last| last.duration_since(UNIX_EPOCH).ok());
     let by_rows = executions.by_rows.iter();
     let batch_stats = by_rows.map(|(rows, execution)| BatchStatistics {
@@ -134,8 +144,8 @@ fn of_version(entry: &Entry<Pipeline>) -> ModelStatistics {
         compute_output: StatisticDuration { count: execution.count, ns: 0 },
     });
     ModelStatistics {
-        name: entry.model.to_string(),
-        version: entry.version.to_string(),
+        name,
+        version: version.to_string(),
         last_inference: since_1970.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         inference_count: executions.rows,
         execution_count: executions.count(),

@@ -45,6 +45,7 @@ pub fn gateway(config: Config) -> Gateway {
         registry: Arc::new(Registry::new(policies)),
         control: None,
         shelf: None,
+        public: Arc::default(),
         draining: Arc::new(AtomicBool::new(false)),
         metrics: sconce::telemetry::metrics::install_metrics(),
     }

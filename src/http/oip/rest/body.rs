@@ -99,11 +99,11 @@ fn place(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
     if let Some((name, _)) = said.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         return name.to_owned();
     }
-    let named = error.path().iter().filter_map(|segment| match segment {
+    let mut named = error.path().iter().filter_map(|segment| match segment {
         serde_path_to_error::Segment::Map { key } => Some(key.clone()),
         _ => None,
     });
-    named.last().unwrap_or_else(|| "inputs".to_owned())
+    named.next_back().unwrap_or_else(|| "inputs".to_owned())
 }
 
 #[cfg(test)]

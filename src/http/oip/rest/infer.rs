@@ -38,8 +38,7 @@ pub(super) async fn infer(
     State(gateway): State<Gateway>,
     Path(model): Path<String>,
     Extension(deadline): Extension<Deadline>,
-    headers: HeaderMap,
-    body: Bytes,
+    (headers, body): (HeaderMap, Bytes),
 ) -> Result<Response, Problem> {
     answer(&gateway, (&model, ""), deadline.0, (&headers, &body)).await
 }
@@ -62,8 +61,7 @@ pub(super) async fn infer_version(
     State(gateway): State<Gateway>,
     Path((model, version)): Path<(String, String)>,
     Extension(deadline): Extension<Deadline>,
-    headers: HeaderMap,
-    body: Bytes,
+    (headers, body): (HeaderMap, Bytes),
 ) -> Result<Response, Problem> {
     answer(&gateway, (&model, digits(&version)?), deadline.0, (&headers, &body)).await
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Errors;
 use crate::http::oip::errors::invalid;
 use crate::http::oip::repository::{self, Change, IndexEntry, Only};
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::http::server::Gateway;
 
 /// That a model was loaded.
@@ -83,15 +83,12 @@ pub(super) async fn load(
     Path(model): Path<String>,
     body: Bytes,
 ) -> Result<Json<Loaded>, Problem> {
-    if let Some(parameter) = parameters(&body)?.keys().next() {
-        let shown: String = parameter.chars().take(40).collect();
-        let detail = format!(
-            "failed to load '{model}', parameter '{shown}' is not supported: a model's configuration and files are those \
-             in its folder"
-        );
-        return Err(Problem::new(Code::NotSupported, detail));
-    }
-    repository::change(&gateway, &model, Change::Load).await?;
+    let parameters = parameters(&body)?.into_iter().map(|(name, value)| match value {
+        Value::String(text) => Ok((name, text)),
+        _ => Err(invalid(format!("failed to load '{model}', parameter '{name}' is not a string"))),
+    });
+    let parameters = parameters.collect::<Result<_, Problem>>()?;
+    repository::load_with(&gateway, &model, &parameters).await?;
     Ok(Json(Loaded { name: model, load: true }))
 }
 
