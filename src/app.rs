@@ -6,7 +6,7 @@ mod signals;
 mod source;
 mod watch;
 
-pub use server::{ServeError, serve};
+pub use server::{Addresses, ServeError, serve};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub address: SocketAddr,
     /// Where the admin listener is; `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    /// A second port at the same address, for gRPC; 0 takes a free one.
+    pub grpc_port: Option<u16>,
     /// The door.
     pub http: http::Config,
     /// How a model's versions are run, unless it has settings of its own.

@@ -29,6 +29,7 @@ mod invocation;
 mod labels;
 
 mod azure;
+mod grpc;
 mod native;
 mod oip;
 mod sagemaker;
@@ -49,7 +50,7 @@ mod listen;
 
 pub use admin::{admin_openapi, admin_openapi_yaml, admin_router};
 pub use document::{openapi, openapi_yaml};
-pub use listen::{serve, serve_admin};
+pub use listen::{serve, serve_admin, serve_at};
 pub use oip::PublicModels;
 pub use router::router;
 pub use server::{Config, Control, Gateway, Platform};

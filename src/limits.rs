@@ -61,6 +61,26 @@ pub const COMPRESSED_BYTES_MIN: usize = KIB;
 pub const COMPRESSED_BYTES_MAX: usize = 64 * MIB;
 /// Bytes of an answer that is compressed where it is: some hundred microseconds. Larger ones go aside.
 pub const COMPRESSED_INLINE_BYTES_MAX: usize = 32 * KIB;
+/// Requests under way on one HTTP/2 connection; further ones wait at the client.
+pub const HTTP2_STREAMS_MAX: u32 = 256;
+/// Bytes of the header of one HTTP/2 request.
+pub const HTTP2_HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Bytes of one HTTP/2 request that may be on their way before any is read: 1 MiB, a picture in one go.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The same of all requests of one connection together.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// Bytes of one HTTP/2 frame.
+pub const HTTP2_FRAME_BYTES_MAX: u32 = 64 * 1024;
+/// Seconds of silence on an HTTP/2 connection after which the server asks whether anyone is there.
+pub const HTTP2_PING_SECONDS: u64 = 20;
+/// Seconds that the answer to that may take.
+pub const HTTP2_PONG_SECONDS: u64 = 10;
+/// Requests of one stream that are computed side by side; further ones are not read yet.
+pub const STREAM_REQUESTS_MAX: usize = 64;
+/// Milliseconds between two looks of a stream that has no end of its own at whether the server drains.
+pub const DRAIN_LOOK_MS: u64 = 100;
+/// Milliseconds between two looks at a health status that is watched.
+pub const HEALTH_WATCH_MS: u64 = 250;
 /// Seconds that one step of an engine may take before the server is no longer ready.
 pub const STEP_SECONDS_MAX: u64 = 30;
 
@@ -241,6 +261,7 @@ pub const BENCH_ROWS_MADE_UP: usize = 256;
 pub const BENCH_TOKENS_DEFAULT: usize = 64;
 
 const _: () = assert!(BODY_BYTES_DEFAULT <= BODY_BYTES_MAX);
+const _: () = assert!(HTTP2_HEADER_BYTES_MAX as usize == HEADER_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX < BODY_BYTES_DEFAULT);
 const _: () = assert!(QUEUE_ROWS_DEFAULT <= QUEUE_ROWS_MAX);
 const _: () = assert!(ENGINE_ROWS_DEFAULT <= ENGINE_ROWS_MAX);

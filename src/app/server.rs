@@ -22,6 +22,15 @@ use crate::pipeline::Pipeline;
 use crate::registry::Registry;
 use crate::telemetry::metrics::{UPKEEP_PERIOD, install_metrics};
 
+/// Where the server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// For everything.
+    pub http: SocketAddr,
+    /// For clients that expect a port of its own for gRPC, if there is one.
+    pub grpc: Option<SocketAddr>,
+}
+
 /// Time that the loader has to end when everyone is answered: it may be in the middle of a version.
 const LOADER_END_MAX: Duration = Duration::from_secs(5);
 
@@ -83,14 +92,14 @@ impl ServeError {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains: readiness off, in-flight requests finish, versions are dropped. A
-/// second signal ends at once. `ready` is told the address and shown the registry as soon as the server listens;
+/// second signal ends at once. `ready` is told the addresses and shown the registry as soon as the server listens;
 /// models go on loading, and `/health/ready` says when they are there. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
 /// Why the server did not start, or did not end well.
 pub async fn serve(
     settings: Settings,
-    ready: impl FnOnce(SocketAddr, &Arc<Registry<Pipeline>>),
+    ready: impl FnOnce(Addresses, &Arc<Registry<Pipeline>>),
 ) -> Result<(), ServeError> {
     if !settings.multi_model {
         check_models(&settings)?;
@@ -100,11 +109,7 @@ pub async fn serve(
     // Before the door opens: whoever sees it open may signal.
     let signals =
         Signals::catch().map_err(|source| ServeError::System { what: "catching signals", source })?;
-    let (listener, address) = bind(settings.address).await?;
-    let admin = match settings.admin {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
+    let (listeners, addresses) = listen(&settings).await?;
 
     let registry = Arc::new(Registry::new(settings.policies.clone()));
     let source = source(&settings);
@@ -117,8 +122,9 @@ pub async fn serve(
     let ends = signals.attend(move || bell.ring());
     let upkeep = tokio::spawn(keep_up(metrics.clone()));
 
-    tracing::info!(%address, models = %settings.models.display(), "listening");
-    ready(address, &registry);
+    let (address, grpc) = (addresses.http, addresses.grpc.map(tracing::field::display));
+    tracing::info!(%address, grpc, models = %settings.models.display(), "listening");
+    ready(addresses, &registry);
     let gateway = Gateway {
         config: Arc::new(settings.http),
         registry: Arc::clone(&registry),
@@ -129,7 +135,7 @@ pub async fn serve(
         metrics,
     };
     let served = tokio::select! {
-        served = serve_all(listener, admin, gateway, ends.clone()) => served,
+        served = serve_all(listeners, gateway, ends.clone()) => served,
         () = ends.told(2) => Err(ServeError::CutOff("ended by a second signal before everyone was answered".into())),
     };
     upkeep.abort();
@@ -140,14 +146,34 @@ pub async fn serve(
     served
 }
 
-/// Serves on both listeners until both are drained.
-async fn serve_all(
-    listener: TcpListener,
+/// What the server listens with.
+struct Listeners {
+    /// For whoever asks models.
+    public: Vec<TcpListener>,
+    /// For operators, and where that is.
     admin: Option<(TcpListener, SocketAddr)>,
-    gateway: Gateway,
-    ends: Ends,
-) -> Result<(), ServeError> {
-    let public = http::serve(listener, gateway.clone(), ends.clone().told(1));
+}
+
+async fn listen(settings: &Settings) -> Result<(Listeners, Addresses), ServeError> {
+    let (listener, http) = bind(settings.address).await?;
+    let mut public = vec![listener];
+    let mut addresses = Addresses { http, grpc: None };
+    if let Some(port) = settings.grpc_port {
+        let (listener, address) = bind(SocketAddr::new(settings.address.ip(), port)).await?;
+        public.push(listener);
+        addresses.grpc = Some(address);
+    }
+    let admin = match settings.admin {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    Ok((Listeners { public, admin }, addresses))
+}
+
+/// Serves at every listener until all are drained.
+async fn serve_all(listeners: Listeners, gateway: Gateway, ends: Ends) -> Result<(), ServeError> {
+    let Listeners { public, admin } = listeners;
+    let public = http::serve_at(public, gateway.clone(), ends.clone().told(1));
     let served = match admin {
         None => public.await,
         Some((listener, address)) => {
@@ -254,6 +280,7 @@ mod tests {
             multi_model: false,
             admin: None,
             address: (Ipv4Addr::LOCALHOST, port).into(),
+            grpc_port: None,
             http: http::Config {
                 body_bytes_max: 1024,
                 connections_max: 8,
@@ -283,7 +310,7 @@ mod tests {
 
     fn failure(settings: Settings) -> ServeError {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(serve(settings, |address, _| panic!("it listens on {address}"))).unwrap_err()
+        runtime.block_on(serve(settings, |addresses, _| panic!("it listens on {addresses:?}"))).unwrap_err()
     }
 
     #[test]

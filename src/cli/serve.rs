@@ -3,12 +3,11 @@
 mod banner;
 
 use std::io::{IsTerminal as _, stderr};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::settings::SettingsArguments;
 use super::{Failure, output};
-use crate::app::{self, ServeError};
+use crate::app::{self, Addresses, ServeError};
 use crate::config::Settings;
 use crate::pipeline::Pipeline;
 use crate::registry::Registry;
@@ -16,7 +15,8 @@ use crate::telemetry::install_logs;
 
 /// Serves the models of a folder over HTTP
 ///
-/// Prints one line on standard output when it listens: `listening on http://ADDR:PORT`. New versions are taken up as
+/// Prints one line on standard output when it listens: `listening on http://ADDR:PORT`, and with `http.grpc_port` a second,
+/// `listening for gRPC on ADDR:PORT`. New versions are taken up as
 /// they appear, and on SIGHUP. SIGTERM and SIGINT (Ctrl-C) drain: whoever was accepted is answered, then it ends with
 /// exit code 0.
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,7 @@ fn parts(settings: Settings) -> app::Settings {
         multi_model: settings.models.multi,
         address: settings.http.address,
         admin: settings.http.admin,
+        grpc_port: settings.http.grpc_port,
         http: settings.http.config,
         pipeline: settings.pipelines.default,
         pipelines: settings.pipelines.models,
@@ -54,9 +55,13 @@ fn parts(settings: Settings) -> app::Settings {
 }
 
 /// Says where the server listens, and on a terminal, once the models are there, what it serves.
-fn listening(address: SocketAddr, registry: &Arc<Registry<Pipeline>>) {
+fn listening(addresses: Addresses, registry: &Arc<Registry<Pipeline>>) {
+    let address = addresses.http;
     // Nobody may want to know; the server serves all the same.
     output::print(&format!("listening on http://{address}")).ok();
+    if let Some(grpc) = addresses.grpc {
+        output::print(&format!("listening for gRPC on {grpc}")).ok();
+    }
     if stderr().is_terminal() {
         tokio::spawn(banner::when_loaded(address, Arc::downgrade(registry)));
     }

@@ -71,6 +71,8 @@ pub struct Http {
     pub address: SocketAddr,
     /// Where the admin listener is; `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    /// A second port at the same address, for gRPC.
+    pub grpc_port: Option<u16>,
     /// Limits and time-outs.
     pub config: http::Config,
     /// Whether requests may load and unload models.
@@ -279,6 +281,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
     };
     let host = reader.text(&key("host"), "an IP address such as \"127.0.0.1\", \"0.0.0.0\" or \"::\"", ip);
     let port = reader.integer(&key("port"), &(0..=u16::MAX));
+    let grpc_port = grpc_port(reader, &key("grpc_port"), port);
     let admin = admin_address(reader, &key("admin_address"));
     let connections_max = reader.integer(&key("connections_max"), &(1..=limits::CONNECTIONS_MAX));
     let body_bytes_max = reader.integer(&key("body_bytes_max"), &(1..=limits::BODY_BYTES_MAX));
@@ -307,7 +310,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
         platform,
     };
     let address = SocketAddr::new(host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port);
-    Http { address, admin, config, model_control }
+    Http { address, admin, grpc_port, config, model_control }
 }
 
 /// `off`, or an address with a port.
@@ -317,6 +320,19 @@ fn admin_address(reader: &mut Reader, key: &Key) -> Option<SocketAddr> {
         _ => text.parse().ok().map(Some),
     };
     reader.text(key, "\"off\", or an address and a port such as \"127.0.0.1:8081\"", parse).flatten()
+}
+
+/// `off`, or a port that is not the first.
+fn grpc_port(reader: &mut Reader, key: &Key, first: u16) -> Option<u16> {
+    let read = |value: &Value| {
+        if value.text() == Some("off") {
+            return Some((None, toml::Value::String("off".to_owned())));
+        }
+        let port = u16::try_from(value.integer()?).ok().filter(|port| *port == 0 || *port != first)?;
+        Some((Some(port), toml::Value::Integer(port.into())))
+    };
+    let expected = format!("\"off\", or a whole number from 0 to {} that is not http.port", u16::MAX);
+    reader.read(key, &expected, read).flatten()
 }
 
 fn log(reader: &mut Reader) -> Log {

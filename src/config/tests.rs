@@ -53,6 +53,7 @@ fn the_compiled_in_file_says_what_the_limits_say() {
     let settings = read(&Sources::default()).unwrap().settings;
     let http = &settings.http.config;
     assert_eq!(settings.http.address.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.http.grpc_port, None);
     assert_eq!(http.body_bytes_max, limits::BODY_BYTES_DEFAULT);
     assert_eq!(http.connections_max, limits::CONNECTIONS_DEFAULT);
     assert_eq!(http.request_inputs_max, limits::REQUEST_INPUTS_MAX);

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::compression::{Coding, decoded};
 use super::problem::{Code, Problem};
+use super::router::frames_messages;
 use super::server::{Config, Gateway};
 use crate::limits::HEADERS_MAX;
 
@@ -31,7 +32,7 @@ pub(super) async fn receive(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if request.body().is_end_stream() {
+    if request.body().is_end_stream() || frames_messages(request.uri().path()) {
         return Ok(next.run(request).await);
     }
     let (mut parts, body) = request.into_parts();

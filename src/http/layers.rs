@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tower::ServiceBuilder;
@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use super::problem::{Code, Problem};
-use super::protocol::{Protocol, Refused};
+use super::protocol::{Outcome, Protocol, Refused};
 use super::request_id::{RequestId, RequestIds, identify};
 use super::server::Gateway;
 use super::{body, compression, deadline};
@@ -82,7 +82,7 @@ async fn trace(request: Request, next: Next) -> Response {
     async {
         let response = next.run(request).await;
         let ms = begun.elapsed().as_secs_f64() * 1000.0;
-        let status = response.status();
+        let status = outcome(&response);
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ms, "answered");
         } else if probed {
@@ -100,8 +100,13 @@ async fn count(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let (route, method) = (route(&request), method(request.method()));
     let response = next.run(request).await;
-    record_request(route.as_str(), method, response.status().as_u16(), begun.elapsed());
+    record_request(route.as_str(), method, outcome(&response).as_u16(), begun.elapsed());
     response
+}
+
+/// What came of a request: the status, unless that is always the same.
+fn outcome(response: &Response) -> StatusCode {
+    response.extensions().get::<Outcome>().map_or_else(|| response.status(), |Outcome(status)| *status)
 }
 
 /// A method as a label: of the closed set, whatever a caller makes up.
@@ -120,10 +125,12 @@ fn method(method: &Method) -> &'static str {
 
 /// No answer may be taken for another type than it says; and while draining, a connection ends with its answer.
 async fn finish(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    // In HTTP/2 a connection is ended by a frame, and this header is none of it.
+    let by_header = request.version() < Version::HTTP_2;
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if gateway.draining.load(Ordering::Acquire) {
+    if by_header && gateway.draining.load(Ordering::Acquire) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -1,26 +1,35 @@
 //! The loop that accepts connections, and the drain that answers whoever was accepted before it ends.
 
+mod preface;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::future::join_all;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper::service::HttpService;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service as _;
 
+use self::preface::{Begun, Spoken};
 use super::admin::admin_router;
 use super::router::router;
 use super::server::{Config, Gateway};
-use crate::limits::{ACCEPT_PAUSE_MS, HEADER_BYTES_MAX, HEADERS_MAX, LINGER_MS};
+use crate::limits::{
+    ACCEPT_PAUSE_MS, HEADER_BYTES_MAX, HEADERS_MAX, HTTP2_CONNECTION_WINDOW_BYTES, HTTP2_FRAME_BYTES_MAX,
+    HTTP2_HEADER_BYTES_MAX, HTTP2_PING_SECONDS, HTTP2_PONG_SECONDS, HTTP2_STREAM_WINDOW_BYTES,
+    HTTP2_STREAMS_MAX, LINGER_MS,
+};
 
 /// Accepts connections until `stop` resolves, then drains: readiness off, in-flight requests finish (within
 /// `drain_timeout`), connections close.
@@ -35,7 +44,19 @@ pub async fn serve(
     gateway: Gateway,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
-    serve_router(listener, router(gateway.clone()), gateway, stop).await
+    serve_at(vec![listener], gateway, stop).await
+}
+
+/// The same at several ports: each answers all that is asked of it, in HTTP/1.1 and in HTTP/2 with prior knowledge.
+///
+/// # Errors
+/// Requests were cut off because draining took too long.
+pub async fn serve_at(
+    listeners: Vec<TcpListener>,
+    gateway: Gateway,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), String> {
+    serve_router(listeners, router(gateway.clone()), gateway, stop).await
 }
 
 /// The same for the admin listener.
@@ -47,11 +68,11 @@ pub async fn serve_admin(
     gateway: Gateway,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
-    serve_router(listener, admin_router(gateway.clone()), gateway, stop).await
+    serve_router(vec![listener], admin_router(gateway.clone()), gateway, stop).await
 }
 
 async fn serve_router(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     service: Router,
     gateway: Gateway,
     stop: impl Future<Output = ()> + Send,
@@ -60,18 +81,20 @@ async fn serve_router(
     let draining = Arc::clone(&gateway.draining);
     let door = Door {
         service,
-        http: connection_settings(&config),
+        speech: Speech::new(&config),
         permits: Arc::new(Semaphore::new(config.connections_max)),
         phase: watch::Sender::new(Phase::Open),
     };
     tokio::select! {
         () = stop => {}
-        () = door.accept(&listener) => {}
+        () = door.accept_at(&listeners) => {}
     }
     draining.store(true, Ordering::Release);
     // The timeout is how lingering ends.
-    let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), door.accept(&listener)).await;
-    door.accept_backlog(listener);
+    let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), door.accept_at(&listeners)).await;
+    for listener in listeners {
+        door.accept_backlog(listener);
+    }
     door.close(&config).await
 }
 
@@ -89,23 +112,51 @@ enum Phase {
 /// What every connection is made of.
 struct Door {
     service: Router,
-    http: http1::Builder,
+    speech: Speech,
     /// One a connection; when all are back, no connection is open.
     permits: Arc<Semaphore>,
     phase: watch::Sender<Phase>,
 }
 
-fn connection_settings(config: &Config) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .max_buf_size(HEADER_BYTES_MAX)
-        // Twice ours: a request with a few too many is told so by a problem document, not cut off by the parser.
-        .max_headers(2 * HEADERS_MAX);
-    http
+/// How HTTP is spoken.
+#[derive(Clone)]
+struct Speech {
+    /// Time for the first bytes, by which the version is known.
+    first_bytes: Duration,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Speech {
+    fn new(config: &Config) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.header_timeout)
+            .max_buf_size(HEADER_BYTES_MAX)
+            // Twice ours: a request with a few too many is told so by a problem document, not cut off by the parser.
+            .max_headers(2 * HEADERS_MAX);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(HTTP2_STREAMS_MAX)
+            .max_header_list_size(HTTP2_HEADER_BYTES_MAX)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+            .max_frame_size(HTTP2_FRAME_BYTES_MAX)
+            // A peer that is gone without a word is noticed by the answer to a ping that does not come.
+            .keep_alive_interval(Duration::from_secs(HTTP2_PING_SECONDS))
+            .keep_alive_timeout(Duration::from_secs(HTTP2_PONG_SECONDS));
+        Self { first_bytes: config.header_timeout, http1, http2 }
+    }
 }
 
 impl Door {
+    /// Accepts connections at every listener; never returns.
+    async fn accept_at(&self, listeners: &[TcpListener]) {
+        join_all(listeners.iter().map(|listener| self.accept(listener))).await;
+    }
+
     /// Accepts connections, as many as may be open at once; never returns.
     async fn accept(&self, listener: &TcpListener) {
         loop {
@@ -161,20 +212,74 @@ impl Door {
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(run(connection, self.phase.subscribe(), permit));
+        let held = Held { phase: self.phase.subscribe(), _permit: permit };
+        tokio::spawn(converse(stream, self.speech.clone(), service, held));
+    }
+}
+
+/// What a connection has of its door while it is open.
+struct Held {
+    phase: watch::Receiver<Phase>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A connection from its first byte to its end.
+async fn converse<S>(stream: TcpStream, speech: Speech, service: S, mut held: Held)
+where
+    S: HttpService<Incoming, ResBody = Body> + Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send + 'static,
+{
+    // Whoever spoke before the stop is heard; whoever has said nothing a moment after it is not waited for.
+    let mut stop = held.phase.clone();
+    let silent = async {
+        let _ = stop.wait_for(|phase| *phase != Phase::Open).await;
+        tokio::time::sleep(Duration::from_millis(LINGER_MS)).await;
+    };
+    let begun = tokio::select! {
+        begun = tokio::time::timeout(speech.first_bytes, preface::read(stream)) => begun,
+        () = silent => return,
+    };
+    match begun {
+        Ok(Ok((Spoken::Http1, begun))) => {
+            run(speech.http1.serve_connection(TokioIo::new(begun), service), &mut held.phase).await;
+        }
+        Ok(Ok((Spoken::Http2, begun))) => {
+            run(speech.http2.serve_connection(TokioIo::new(begun), service), &mut held.phase).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a connection broke before it said anything"),
+        Err(_) => tracing::debug!("a connection said nothing"),
+    }
+}
+
+/// A connection that can be asked to end with what it has begun.
+trait Connection: Future<Output = hyper::Result<()>> {
+    fn end(self: Pin<&mut Self>);
+}
+
+impl<S> Connection for http1::Connection<TokioIo<Begun>, S>
+where
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S> Connection for http2::Connection<TokioIo<Begun>, S, TokioExecutor>
+where
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send + 'static,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
     }
 }
 
 /// Runs a connection to its end, whatever ends it.
-async fn run<S>(
-    connection: http1::Connection<TokioIo<TcpStream>, S>,
-    mut phase: watch::Receiver<Phase>,
-    _permit: OwnedSemaphorePermit,
-) where
-    S: hyper::service::HttpService<Incoming, ResBody = Body>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn run(connection: impl Connection, phase: &mut watch::Receiver<Phase>) {
     let mut connection = pin!(connection);
     loop {
         tokio::select! {
@@ -192,7 +297,7 @@ async fn run<S>(
                 let now = *phase.borrow_and_update();
                 match now {
                     Phase::Open => {}
-                    Phase::Closing => connection.as_mut().graceful_shutdown(),
+                    Phase::Closing => connection.as_mut().end(),
                     Phase::Cut => return,
                 }
             }

@@ -1,6 +1,6 @@
 //! What a protocol is to the door: its routes, which paths are its own, and how it writes a problem.
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -17,6 +17,10 @@ pub(super) struct Protocol {
     /// Writes a problem with its status and body; headers that answers have in every protocol are added to it.
     pub(super) write: fn(&Problem, &Refused<'_>) -> Response,
 }
+
+/// What came of a request, of a protocol whose answers all have the same HTTP status: what logs and metrics are told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome(pub(super) StatusCode);
 
 /// The request that a problem answers.
 #[derive(Clone, Copy, Debug)]

@@ -11,10 +11,13 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::protocol::Protocol;
 use super::server::Gateway;
-use super::{azure, document, front, health, layers, native, oip, sagemaker, tei, tfs, torchserve, vertex};
+use super::{
+    azure, document, front, grpc, health, layers, native, oip, sagemaker, tei, tfs, torchserve, vertex,
+};
 
 /// The protocols, a line each; the first that owns a path answers for it.
 const PROTOCOLS: &[Protocol] = &[
+    grpc::PROTOCOL,
     oip::PROTOCOL,
     tfs::PROTOCOL,
     torchserve::PROTOCOL,
@@ -41,6 +44,11 @@ pub(super) fn routes() -> OpenApiRouter<Gateway> {
 /// The protocol that a path belongs to.
 fn protocol_of(path: &str) -> Protocol {
     PROTOCOLS.iter().find(|protocol| (protocol.owns)(path)).copied().unwrap_or(native::PROTOCOL)
+}
+
+/// Whether what is sent to a path is messages in a frame of their own, which its protocol reads within the same limits.
+pub(super) fn frames_messages(path: &str) -> bool {
+    grpc::owns(path)
 }
 
 /// The whole service, with every layer.

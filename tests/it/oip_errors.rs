@@ -183,7 +183,7 @@ async fn a_full_queue_is_told_with_when_to_come_back() {
     let served = Served::with_queue(config(), 1, |folder| {
         models::tiny_text(folder, "sentiment", 1);
     });
-    let many = vec!["good"; 200];
+    let many = vec!["good film ".repeat(1_000); 200];
     let body = input("text", "BYTES", (json!([200]), json!(many)));
     let answer = Ask::json(INFER, &body).of(&served.door).await;
     assert_eq!(answer.status, 503, "{answer:?}");

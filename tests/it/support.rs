@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod door;
+pub mod grpc;
 pub mod models;
 pub mod pictures;
 pub mod server;

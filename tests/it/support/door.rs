@@ -150,6 +150,7 @@ pub struct Served {
     pub door: Router,
     /// The door of the admin listener.
     pub admin: Router,
+    pub gateway: Gateway,
     _folder: tempfile::TempDir,
 }
 
@@ -178,6 +179,6 @@ impl Served {
             }
         }
         let admin = sconce::http::admin_router(gateway.clone());
-        Self { door: router(gateway), admin, _folder: folder }
+        Self { door: router(gateway.clone()), admin, gateway, _folder: folder }
     }
 }
