@@ -24,9 +24,11 @@ LABEL org.opencontainers.image.title="sconce" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /image /
 COPY models /models
+# Where the models directory is by default: said in a variable, it would go before what a platform says.
+WORKDIR /
 # Any other user id does as well: nothing is written, and everything is readable by all.
 USER 65532:65532
-ENV PATH=/usr/local/bin SCONCE_HTTP__HOST=0.0.0.0 SCONCE_MODELS__DIRECTORY=/models
+ENV PATH=/usr/local/bin SCONCE_HTTP__HOST=0.0.0.0
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["sconce", "health"]

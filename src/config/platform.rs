@@ -9,11 +9,14 @@ use super::{Key, Origin, Said, Value};
 use crate::http;
 use crate::limits::{LABEL_BYTES_MAX, MIB};
 
+/// How a variable's text becomes a key's.
+type Reading = fn(&str) -> String;
+
 /// What a variable says.
 struct Meaning {
     variable: &'static str,
     /// The key that it speaks of, and how its text becomes that key's.
-    key: Option<(&'static str, fn(&str) -> String)>,
+    key: Option<(&'static str, Reading)>,
     /// Whether it tells that callers come from other machines.
     opens: bool,
 }

@@ -3,6 +3,7 @@
 
 mod inference;
 pub(super) mod management;
+mod registration;
 mod workers;
 
 use axum::response::Response;

@@ -179,8 +179,8 @@ async fn management_is_on_the_admin_listener_alone() {
     assert_eq!(list, listed);
     let first = Ask::get("/models?limit=1").of(&served.admin).await.json();
     assert_eq!((&first["nextPageToken"], first["models"].as_array().unwrap().len()), (&json!("1"), 1));
-    let last = Ask::get("/models?limit=1&next_page_token=1").of(&served.admin).await.json();
-    assert_eq!((last.get("nextPageToken"), &last["models"][0]["modelName"]), (None, &json!("sentiment")));
+    let second = Ask::get("/models?limit=1&next_page_token=1").of(&served.admin).await.json();
+    assert_eq!((second.get("nextPageToken"), &second["models"][0]["modelName"]), (None, &json!("sentiment")));
     for path in ["/models/sentiment", "/models/sentiment/1.0", "/models/sentiment/all"] {
         let described = Ask::get(path).of(&served.admin).await.json();
         assert_eq!(
@@ -199,6 +199,8 @@ async fn management_is_on_the_admin_listener_alone() {
     assert_eq!(default.status, 200, "{}", default.json());
     let unknown = Ask::get("/models/none").of(&served.admin).await;
     assert_eq!(unknown.json(), error(404, "ModelNotFoundException", "Model not found: none"));
+    let refused = Ask::post("/models?url=sentiment").of(&served.admin).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["type"]), (501, &json!("NotImplementedException")));
     assert_eq!(Ask::get("/metrics").of(&served.admin).await.status, 200);
     assert_eq!(Ask::post("/predictions/sentiment").body("a").of(&served.admin).await.status, 404);
     assert_eq!(Ask::get("/models/sentiment").of(&served.door).await.status, 404);
@@ -218,4 +220,34 @@ async fn the_admin_listener_is_a_second_one() {
     assert_eq!(public.get("/models/sentiment").await.status, 404);
     server.signal("TERM");
     assert!(server.wait().success(), "both listeners drain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_registered_and_unregistered_by_an_operator() {
+    let folder = tempfile::tempdir().unwrap();
+    models::tiny_text(folder.path(), "sentiment", 1);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let arguments = ["--admin", &free.to_string(), "--set", "http.model_control=true"];
+    let server = Server::start_with(folder.path(), &arguments);
+    let (public, admin) = (Client::new(server.address), Client::new(free));
+    public.ready().await;
+    let send = async |method: Method, path: &str| admin.send(method, path, None).await.unwrap();
+    let again = send(Method::POST, "/models?url=sentiment").await;
+    assert_eq!((again.status.as_u16(), &again.json()["type"]), (409, &json!("ConflictStatusException")));
+    let gone = send(Method::DELETE, "/models/sentiment").await;
+    assert_eq!(gone.json(), json!({"status": "Model \"sentiment\" unregistered"}));
+    let text = || Some(("text/plain", Bytes::from_static(TEXT.as_bytes())));
+    let silent = public.send(Method::POST, PATH, text()).await.unwrap();
+    assert_eq!(
+        (silent.status.as_u16(), &silent.json()["type"]),
+        (503, &json!("ServiceUnavailableException"))
+    );
+    let back = send(Method::POST, "/models?url=sentiment&model_name=sentiment&synchronous=true").await;
+    assert!(back.json()["status"].as_str().unwrap().starts_with("Model \"sentiment\" Version: 1 registered"));
+    assert_eq!(public.send(Method::POST, PATH, text()).await.unwrap().status, 200);
+    let unknown = send(Method::POST, "/models?url=none").await;
+    assert_eq!(unknown.json(), error(404, "ModelNotFoundException", "Model not found at: none"));
+    let unknown = send(Method::DELETE, "/models/none").await;
+    assert_eq!(unknown.json(), error(404, "ModelNotFoundException", "Model not found: none"));
+    assert_eq!(send(Method::DELETE, "/models/sentiment/1.0").await.status, 501);
 }

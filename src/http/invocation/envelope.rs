@@ -194,12 +194,15 @@ mod tests {
             "parameters": {"top_k": 2, "function_to_apply": "softmax", "version": null}}"#;
         let envelope = parse(text).unwrap();
         assert_eq!(envelope.choice.model.as_deref(), Some("m"));
-        assert_eq!((envelope.choice.top_k.map(|k| k.get()), envelope.choice.version), (Some(2), None));
+        assert_eq!(
+            (envelope.choice.top_k.map(std::num::NonZero::get), envelope.choice.version),
+            (Some(2), None)
+        );
         envelope.function.check(Objective::MultiClass).unwrap();
         let problem = envelope.function.check(Objective::Binary).unwrap_err();
         assert!(problem.detail.contains("\"sigmoid\""), "{}", problem.detail);
         let one = parse(r#"{"inputs": "a", "return_all_scores": false}"#).unwrap();
-        assert_eq!(one.choice.top_k.map(|k| k.get()), Some(1));
+        assert_eq!(one.choice.top_k.map(std::num::NonZero::get), Some(1));
     }
 
     #[test]

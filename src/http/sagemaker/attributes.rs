@@ -53,7 +53,10 @@ mod tests {
     fn known_words_choose_and_others_are_passed_over() {
         let found = read("trace-7, model = sentiment,version=3,top_k=2,x=y").unwrap();
         assert_eq!(found.model.as_deref(), Some("sentiment"));
-        assert_eq!((found.version.map(|v| v.get()), found.top_k.map(|k| k.get())), (Some(3), Some(2)));
+        assert_eq!(
+            (found.version.map(crate::name::Version::get), found.top_k.map(std::num::NonZero::get)),
+            (Some(3), Some(2))
+        );
         assert_eq!(read("anything at all").unwrap(), Choice::default());
         assert_eq!(read("tfs-model-name=m").unwrap().model.as_deref(), Some("m"));
     }

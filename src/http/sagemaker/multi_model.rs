@@ -152,6 +152,7 @@ pub(super) async fn unload_model(
     )),
     responses((status = 200, description = "The answer, in the wording of the question", body = Object), Refusals),
 )]
+#[expect(clippy::too_many_arguments, reason = "an argument an extractor")]
 pub(super) async fn invoke_model(
     State(gateway): State<Gateway>,
     Extension(deadline): Extension<Deadline>,

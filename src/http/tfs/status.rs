@@ -54,7 +54,7 @@ fn status<H>(version: &VersionStatus<H>) -> ModelVersionStatus {
         VersionState::Loading => ("LOADING", "OK", String::new()),
         VersionState::Ready(_) => ("AVAILABLE", "OK", String::new()),
         VersionState::Failed { reason } => ("END", "UNKNOWN", reason.clone()),
-        _ => ("END", "OK", String::new()),
+        VersionState::Idle => ("END", "OK", String::new()),
     };
     let status = Status { error_code, error_message };
     ModelVersionStatus { version: version.version.to_string(), state, status }

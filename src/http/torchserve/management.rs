@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::workers::{ModelDescription, description};
-use super::{Refusals, in_its_words, version};
+use super::{Refusals, in_its_words, registration, version};
 use crate::http::ask;
 use crate::http::problem::{Code, Problem};
 use crate::http::protocol::Protocol;
@@ -33,9 +33,9 @@ struct Document;
 
 fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(list_models))
-        .routes(routes!(describe_model, scale_model))
-        .routes(routes!(describe_version, scale_version))
+        .routes(routes!(list_models, registration::register_model))
+        .routes(routes!(describe_model, scale_model, registration::unregister_model))
+        .routes(routes!(describe_version, scale_version, registration::unregister_version))
         .routes(routes!(set_default))
 }
 
@@ -73,10 +73,17 @@ struct ListedModel {
 
 /// What was done.
 #[derive(Debug, Serialize, ToSchema)]
-struct Status {
+pub(super) struct Status {
     /// In words.
     #[schema(example = "Workers scaled to 2 for model: sentiment")]
     status: String,
+}
+
+impl Status {
+    /// What was done, in words.
+    pub(super) fn of(status: String) -> Self {
+        Self { status }
+    }
 }
 
 /// How many workers are wanted.

@@ -37,15 +37,15 @@ impl Tokenizer {
         let places = encoding.get_offsets().iter().zip(encoding.get_special_tokens_mask());
         // Places go forward, so one walk over the text finds them all.
         let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
-        let token = |((id, name), ((start, end), added)): ((&u32, &String), (&(usize, usize), &u32))| {
+        let tokens = ids.zip(places).map(|((id, name), ((start, end), added))| {
             let bytes = starts.get(*start).zip(starts.get(*end));
             let (text, place) = match bytes.and_then(|(start, end)| text.get(*start..*end)) {
                 Some(found) if *added == 0 => (found.to_owned(), Some(*start..*end)),
                 _ => (name.clone(), None),
             };
             Token { id: *id, text, place }
-        };
-        Ok(ids.zip(places).map(token).collect())
+        });
+        Ok(tokens.collect())
     }
 }
 
