@@ -3,8 +3,8 @@
 //! Sketch: the LSTM step of a lone row is some 5 µs, so nothing may sleep between steps. A helper that is awake spins
 //! on one cache line; publishing work writes that line (some 100 ns until another core sees it), parts are claimed on a
 //! line of the claimer's own, and the end is one line a helper to read. Waking a helper that sleeps is a system call of
-//! a few µs and takes tens of µs to arrive, so it happens once a row and only for [`WORTH_WAKING`] work; a helper goes
-//! back to sleep when it is dismissed, or after [`SPIN`] with nothing to do.
+//! a few µs and takes tens of µs to arrive, so it happens once a row and only for `WORTH_WAKING` work; a helper goes
+//! back to sleep when it is dismissed, or after `SPIN` with nothing to do.
 //!
 //! Parts are claimed, not assigned (see [`Parts`]): a helper that comes late or is taken off its core holds up no more
 //! than the part it is in. Who computes a part changes no bit, as long as no part reads what another writes.

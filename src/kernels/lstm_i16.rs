@@ -1,4 +1,4 @@
-//! The LSTM step with 16-bit weights and hidden states: as [`lstm`](super::lstm), its products in integers.
+//! The LSTM step with 16-bit weights and hidden states: as [`super::lstm`], its products in integers.
 //!
 //! Sketch, a row of hidden width H: 2 · 4H · H integer operations (H = 256: 0.52 million). The recurrent weights are
 //! packed in panels of 16 hidden units by their four gates (AVX2: 8), pairs of inputs side by side: 4 · 16 · H · 2 bytes
