@@ -64,8 +64,13 @@ struct State<R, A> {
 /// What a worker took.
 #[derive(Debug)]
 pub(super) enum Taken<R, A> {
-    /// These rows, first come first served; none when the worker has rows to go on with.
-    Rows(Vec<Message<R, A>>),
+    /// First come first served; none when the worker has rows to go on with.
+    Rows {
+        /// The rows.
+        rows: Vec<Message<R, A>>,
+        /// As [`Queue::idle`].
+        idle: usize,
+    },
     /// The queue is closed and empty.
     Closed,
 }
@@ -167,7 +172,7 @@ impl<R, A> Queue<R, A> {
                 (false, false) if taken.len() == room => DispatchReason::Full,
                 (false, false) => DispatchReason::Shared,
             };
-            let more = !state.waiting.is_empty() && state.idle > 0;
+            let (more, idle) = (!state.waiting.is_empty() && state.idle > 0, state.spare());
             drop(state);
             if more {
                 self.changed.notify_one();
@@ -182,15 +187,14 @@ impl<R, A> Queue<R, A> {
             let all_in_vain = taken.is_empty() && !dropped.is_empty();
             self.give_up(dropped);
             if held > 0 || !all_in_vain {
-                return Taken::Rows(taken);
+                return Taken::Rows { rows: taken, idle };
             }
         }
     }
 
     /// Workers with nothing to do: those asleep, less one for each row that waits and will wake one.
     pub(super) fn idle(&self) -> usize {
-        let state = self.lock();
-        state.idle.saturating_sub(state.waiting.len())
+        self.lock().spare()
     }
 
     /// A worker was busy for `took`, and rows of so much work left it.
@@ -256,6 +260,11 @@ struct Popped<R, A> {
 }
 
 impl<R, A> State<R, A> {
+    /// Workers asleep, less one for each row that waits and will wake one.
+    fn spare(&self) -> usize {
+        self.idle.saturating_sub(self.waiting.len())
+    }
+
     /// Whether a row of this work goes beyond a bound: which, what waits, and the bound. An empty queue has room for any
     /// row, or a long one would never be answered.
     fn full(&self, bounds: &Bounds, work: usize) -> Option<(&'static str, usize, usize)> {

@@ -166,14 +166,19 @@ impl<E: Engine> Worker<E> {
     fn advance(&mut self) -> Result<bool, Broken> {
         self.evict_in_vain()?;
         let room = self.slots.len() - self.held;
-        if room > 0 {
+        let idle = if room == 0 {
+            self.seat.queue.idle()
+        } else {
             match self.seat.queue.take(room, self.held) {
                 Taken::Closed => return Ok(false),
-                Taken::Rows(messages) => self.admit_all(messages)?,
+                Taken::Rows { rows, idle } => {
+                    self.admit_all(rows)?;
+                    idle
+                }
             }
-        }
+        };
         if self.held > 0 {
-            self.lend(self.seat.queue.idle())?;
+            self.lend(idle)?;
             self.step()?;
         }
         if self.held == 0 {

@@ -33,7 +33,7 @@ fn push(queue: &Queue<usize, ()>, work: usize) -> Result<Waiting, Error> {
 }
 
 fn take(queue: &Queue<usize, ()>, room: usize, held: usize) -> Vec<usize> {
-    let Taken::Rows(rows) = queue.take(room, held) else { panic!("the queue is closed") };
+    let Taken::Rows { rows, .. } = queue.take(room, held) else { panic!("the queue is closed") };
     rows.into_iter().map(|message| message.row).collect()
 }
 
