@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use crate::model::{self, Model};
 use crate::name::{ModelName, Version, nearest};
 
 /// A version directory, and what it is called.
@@ -30,6 +31,17 @@ impl Place {
                 .hint("expected models/NAME with folders 1, 2, …, or models/NAME/VERSION with a model.toml")
         })?;
         Ok(Self::of(&path.join(version.to_string())))
+    }
+
+    /// The model in it.
+    ///
+    /// # Errors
+    /// What is wrong with it (64).
+    pub(super) fn load(&self) -> Result<Model, Failure> {
+        model::load(&self.directory).map_err(|error| {
+            Failure::data(error)
+                .hint(format!("`sconce check {}` lists what is wrong", self.directory.display()))
+        })
     }
 
     /// A version directory by its path.

@@ -14,9 +14,9 @@ use self::given::Given;
 use super::place::Place;
 use super::{Failure, output};
 use crate::engine::{DeviceChoice, quiet_pools};
+use crate::limits;
 use crate::pipeline::{self, Outcome, Pipeline, Request};
 use crate::value::Task;
-use crate::{limits, model};
 
 /// Answers inputs from the command line, without a server
 ///
@@ -61,9 +61,7 @@ struct Done {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     quiet_pools();
     let place = Place::find(&arguments.model)?;
-    let loaded = model::load(&place.directory).map_err(|error| {
-        Failure::data(error).hint(format!("`sconce check {}` lists what is wrong", place.directory.display()))
-    })?;
+    let loaded = place.load()?;
     let task = loaded.manifest.task;
     let config = pipeline::Config {
         device: arguments.device,

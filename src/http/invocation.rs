@@ -20,7 +20,7 @@ use serde::Serialize;
 pub(super) use self::content::Content;
 pub(super) use self::envelope::{Envelope, Wording};
 use super::ask::{self, Asked, Given, check_count};
-use super::instance::{OneOrMany, read};
+use super::instance::{Instance, OneOrMany, read};
 use super::labels::{self, Label};
 use super::native::Classification;
 use super::problem::{Code, Problem};
@@ -140,6 +140,22 @@ pub(super) async fn answer(
 /// The labels of every answer, or the first problem with its place.
 fn lists(answers: Vec<Result<Answer, Problem>>, name: &str) -> Result<Vec<Vec<Label>>, Problem> {
     every(answers, name).map(|answers| answers.into_iter().map(labels::of).collect())
+}
+
+/// The answers to several inputs, of which every one must have one.
+///
+/// # Errors
+/// They are none or too many, or the first problem of one with its place in `name`.
+pub(super) async fn every_answer(
+    gateway: &Gateway,
+    entry: &Entry<Pipeline>,
+    (name, values): (&str, Vec<Instance>),
+    asked: Asked,
+) -> Result<Vec<Answer>, Problem> {
+    check_count(values.len(), gateway.config.request_inputs_max)?;
+    let takes = &entry.handle.manifest().input;
+    let given: Vec<Given> = values.into_iter().map(|value| value.input(takes)).collect();
+    every(ask::all(entry, given, asked).await?, name)
 }
 
 /// Every answer, or the first problem with its place.

@@ -14,9 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) use self::route::at_chosen_routes;
-use super::ask::{self, Given, check_count};
 use super::deadline::Deadline;
-use super::invocation::{Envelope, Wording, answering, every};
+use super::invocation::{Envelope, Wording, answering, every_answer};
 use super::labels::{self, Label};
 use super::problem::{Code, Problem};
 use super::protocol::{Protocol, Refused};
@@ -117,9 +116,7 @@ async fn vertex(
     let instances = values.items().map_err(|other| {
         Problem::new(Code::InvalidRequest, format!("\"instances\" is {}, expected a list", other.kind()))
     })?;
-    check_count(instances.len(), gateway.config.request_inputs_max)?;
-    let given: Vec<Given> = instances.into_iter().map(|value| value.input(&manifest.input)).collect();
-    let answers = every(ask::all(&entry, given, choice.asked(deadline.0)).await?, "instances")?;
+    let answers = every_answer(&gateway, &entry, ("instances", instances), choice.asked(deadline.0)).await?;
     let timing = timing::header(answers.iter());
     let body = VertexResponse {
         predictions: answers.into_iter().map(labels::of).collect(),

@@ -19,7 +19,7 @@ use crate::limits::{
     BENCH_ROWS_MADE_UP, BENCH_SECONDS_MAX, BENCH_TOKENS_DEFAULT, ENGINE_ROWS_MAX, TEXT_TOKENS_MAX,
     WORKERS_MAX,
 };
-use crate::model::{self, Model};
+use crate::model::Model;
 use crate::nn::Architecture;
 use crate::pipeline::{PrepareError, Preparer, Presenter};
 use crate::text::Tokenizer;
@@ -89,9 +89,7 @@ fn count<const MOST: usize>(text: &str) -> Result<usize, String> {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     quiet_pools();
     let place = Place::find(&arguments.model)?;
-    let loaded = model::load(&place.directory).map_err(|error| {
-        Failure::data(error).hint(format!("`sconce check {}` lists what is wrong", place.directory.display()))
-    })?;
+    let loaded = place.load()?;
     let architecture = &loaded.manifest.architecture;
     let precision = loaded.manifest.precision;
     let plan = Plan::new(architecture, &loaded.weights, precision, &candle_core::Device::Cpu)

@@ -13,8 +13,8 @@ use super::Refusals;
 use super::request;
 use super::resolve::resolve;
 use super::target::Target;
-use crate::http::ask::{self, Given, check_count};
-use crate::http::invocation::every;
+use crate::http::ask::Asked;
+use crate::http::invocation::every_answer;
 use crate::http::problem::Problem;
 use crate::http::server::Gateway;
 use crate::http::{labels, timing};
@@ -99,12 +99,8 @@ pub(super) async fn answer(
     deadline: Instant,
 ) -> Result<Response, Problem> {
     let entry = resolve(gateway, &target.model, &target.selector)?;
-    let takes = &entry.handle.manifest().input;
-    let examples = request::classify(body)?;
-    check_count(examples.len(), gateway.config.request_inputs_max)?;
-    let given: Vec<Given> = examples.into_iter().map(|example| example.input(takes)).collect();
-    let asked = ask::Asked { top_k: None, deadline };
-    let answers = every(ask::all(&entry, given, asked).await?, "examples")?;
+    let examples = ("examples", request::classify(body)?);
+    let answers = every_answer(gateway, &entry, examples, Asked { top_k: None, deadline }).await?;
     let timing = timing::header(answers.iter());
     let results = answers.into_iter().map(|answer| labels::rows(labels::of(answer))).collect();
     Ok((timing, Json(ClassifyResults { results })).into_response())

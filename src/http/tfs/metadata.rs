@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use super::Refusals;
 use super::request::SIGNATURE;
 use super::resolve::resolve;
-use super::target::{Selector, selector};
-use crate::http::problem::{Code, Problem};
+use super::target::{Selector, digits};
+use crate::http::problem::Problem;
 use crate::http::server::Gateway;
 use crate::model::InputPreparation;
 
@@ -68,11 +68,7 @@ pub(super) async fn version_metadata(
     State(gateway): State<Gateway>,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<Metadata>, Problem> {
-    let wanted = selector("versions", &version).ok_or_else(|| {
-        let version: String = version.chars().take(40).collect();
-        Problem::new(Code::InvalidParameter, format!("Failed to convert version: {version} to numeric."))
-    })?;
-    of(&gateway, &name, &wanted)
+    of(&gateway, &name, &Selector::Version(digits(&version)?.to_owned()))
 }
 
 /// What the version of a label takes and gives.

@@ -12,9 +12,9 @@ use super::Refusals;
 use super::request::{self, Asked};
 use super::resolve::resolve;
 use super::target::Target;
-use crate::http::ask::{self, Given, check_count};
-use crate::http::instance::{Instance, OneOrMany};
-use crate::http::invocation::every;
+use crate::http::ask;
+use crate::http::instance::OneOrMany;
+use crate::http::invocation::every_answer;
 use crate::http::problem::Problem;
 use crate::http::server::Gateway;
 use crate::http::timing;
@@ -130,9 +130,7 @@ pub(super) async fn answer(
             }
         },
     };
-    check_count(values.len(), gateway.config.request_inputs_max)?;
-    let given: Vec<Given> = values.into_iter().map(|value: Instance| value.input(takes)).collect();
-    let answers = every(ask::all(&entry, given, asked).await?, name)?;
+    let answers = every_answer(gateway, &entry, (name, values), asked).await?;
     let timing = timing::header(answers.iter());
     let scores = answers.into_iter().map(|answer: Answer| answer.outcome.scores).collect();
     let scores = Some(Scores::Many(scores));

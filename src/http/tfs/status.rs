@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::Refusals;
 use super::resolve::labelled;
-use super::target::{Selector, selector};
+use super::target::digits;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
 use crate::name::{ModelName, Version};
@@ -75,14 +75,9 @@ pub(super) async fn version_status(
     State(gateway): State<Gateway>,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<VersionStatuses>, Problem> {
-    let Some(Selector::Version(text)) = selector("versions", &version) else {
-        let version: String = version.chars().take(40).collect();
-        let detail = format!("Failed to convert version: {version} to numeric.");
-        return Err(Problem::new(Code::InvalidParameter, detail));
-    };
-    match text.parse() {
+    match digits(&version)?.parse() {
         Ok(version) => of_version(&gateway, &name, version),
-        Err(_) => Err(no_version(&name, &text)),
+        Err(_) => Err(no_version(&name, &version)),
     }
 }
 

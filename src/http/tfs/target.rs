@@ -84,6 +84,18 @@ pub(super) fn selector(kind: &str, name: &str) -> Option<Selector> {
     }
 }
 
+/// The digits of a segment that names a version.
+///
+/// # Errors
+/// There is something else in it, or nothing.
+pub(super) fn digits(version: &str) -> Result<&str, Problem> {
+    if matches!(selector("versions", version), Some(Selector::Version(_))) {
+        return Ok(version);
+    }
+    let version: String = version.chars().take(40).collect();
+    Err(Problem::new(Code::InvalidParameter, format!("Failed to convert version: {version} to numeric.")))
+}
+
 fn decoded(segment: &str) -> Option<String> {
     percent_decoded(segment).map(Cow::into_owned)
 }
