@@ -38,7 +38,7 @@ fn protocol_of(path: &str) -> Protocol {
 }
 
 /// The admin listener's service, with every layer.
-pub fn admin_router(gateway: Gateway) -> Router {
+pub fn admin_router(gateway: &Gateway) -> Router {
     let (routes, _) = routes().with_state(gateway.clone()).split_for_parts();
     layers::around(routes, gateway, protocol_of)
 }

@@ -2,6 +2,8 @@
 //!
 //! Every route of ours needs the whole of its body, and the size is bounded, so one place receives it.
 
+use std::sync::Arc;
+
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -13,7 +15,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use super::compression::{Coding, decoded};
 use super::problem::{Code, Problem};
 use super::router::frames_messages;
-use super::server::{Config, Gateway};
+use super::server::Config;
 use crate::limits::HEADERS_MAX;
 
 /// Refuses a request with too many header lines.
@@ -28,7 +30,7 @@ pub(super) async fn count_headers(request: Request, next: Next) -> Result<Respon
 
 /// Receives the whole body before the rest runs.
 pub(super) async fn receive(
-    State(gateway): State<Gateway>,
+    State(config): State<Arc<Config>>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -37,9 +39,9 @@ pub(super) async fn receive(
     }
     let (mut parts, body) = request.into_parts();
     let Some(coding) = Coding::of(&parts.headers) else { return Ok(unknown_coding()) };
-    let mut body = received(&parts.headers, body, &gateway.config).await?;
+    let mut body = received(&parts.headers, body, &config).await?;
     if coding != Coding::Identity {
-        body = decoded(coding, body, gateway.config.body_bytes_max).await?;
+        body = decoded(coding, body, config.body_bytes_max).await?;
         parts.headers.remove(header::CONTENT_ENCODING);
         parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
     }

@@ -1,5 +1,6 @@
 //! Deadlines: how long a request may take, and giving it up when it took longer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -9,7 +10,7 @@ use axum::response::Response;
 
 use super::problem::{Code, Problem};
 use super::router::frames_messages;
-use super::server::{Config, Gateway};
+use super::server::Config;
 
 /// The header in which a caller says how long it waits.
 const HEADER: &str = "x-request-timeout-ms";
@@ -21,14 +22,14 @@ pub(super) struct Deadline(pub(super) Instant);
 /// Runs the rest until the deadline, counted from here: the body is in. What still runs then is dropped, and with
 /// it its rows.
 pub(super) async fn enforce(
-    State(gateway): State<Gateway>,
+    State(config): State<Arc<Config>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     if frames_messages(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let allowed = allowed(request.headers(), &gateway.config)?;
+    let allowed = allowed(request.headers(), &config)?;
     let deadline = Instant::now() + allowed;
     request.extensions_mut().insert(Deadline(deadline));
     tokio::time::timeout_at(deadline.into(), next.run(request)).await.map_err(|_| {

@@ -1,7 +1,8 @@
 //! The layers around every route, as one list.
 
 use std::any::Any;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::Router;
@@ -27,7 +28,9 @@ const UNMATCHED: &str = "unmatched";
 pub(super) type ProtocolOf = fn(&str) -> Protocol;
 
 /// The routes within all layers, outermost first.
-pub(super) fn around(routes: Router, gateway: Gateway, protocol_of: ProtocolOf) -> Router {
+pub(super) fn around(routes: Router, gateway: &Gateway, protocol_of: ProtocolOf) -> Router {
+    // A layer's state is cloned for every request: each has what it uses and no more.
+    let (config, draining) = (&gateway.config, &gateway.draining);
     routes.layer(
         ServiceBuilder::new()
             // The id comes first: everything below may name it.
@@ -37,7 +40,7 @@ pub(super) fn around(routes: Router, gateway: Gateway, protocol_of: ProtocolOf) 
             // Counting is outside all that may refuse, so that refusals are counted.
             .layer(from_fn(count))
             // Header lines that every answer has, refusals too.
-            .layer(from_fn_with_state(gateway.clone(), finish))
+            .layer(from_fn_with_state(Arc::clone(draining), finish))
             // Whatever is answered is compressed for those who ask for it.
             .layer(from_fn(compression::answer))
             // Problems are written where id and path are known; below they are values.
@@ -46,11 +49,12 @@ pub(super) fn around(routes: Router, gateway: Gateway, protocol_of: ProtocolOf) 
             .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
             // Cheapest refusal first.
             .layer(from_fn(body::count_headers))
-            // The body is received whole, within its size and time, and decompressed within its size; axum's own limit would only be a second one.
+            // The body is received whole, within its size and time, and decompressed within its size; axum's own
+            // limit would only be a second one.
             .layer(DefaultBodyLimit::disable())
-            .layer(from_fn_with_state(gateway.clone(), body::receive))
+            .layer(from_fn_with_state(Arc::clone(config), body::receive))
             // The deadline is innermost: it is for the work, not for the caller's network.
-            .layer(from_fn_with_state(gateway, deadline::enforce)),
+            .layer(from_fn_with_state(Arc::clone(config), deadline::enforce)),
     )
 }
 
@@ -124,13 +128,13 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// No answer may be taken for another type than it says; and while draining, a connection ends with its answer.
-async fn finish(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+async fn finish(State(draining): State<Arc<AtomicBool>>, request: Request, next: Next) -> Response {
     // In HTTP/2 a connection is ended by a frame, and this header is none of it.
     let by_header = request.version() < Version::HTTP_2;
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if by_header && gateway.draining.load(Ordering::Acquire) {
+    if by_header && draining.load(Ordering::Acquire) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -205,7 +209,7 @@ mod tests {
         let request =
             Request::builder().uri("/").header("x-request-timeout-ms", wait_ms).body(Body::empty()).unwrap();
         let response =
-            around(routes, gateway(), |_| crate::http::native::PROTOCOL).oneshot(request).await.unwrap();
+            around(routes, &gateway(), |_| crate::http::native::PROTOCOL).oneshot(request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();

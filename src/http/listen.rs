@@ -56,7 +56,7 @@ pub async fn serve_at(
     gateway: Gateway,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
-    serve_router(listeners, router(gateway.clone()), gateway, stop).await
+    serve_router(listeners, router(&gateway), gateway, stop).await
 }
 
 /// The same for the admin listener.
@@ -68,7 +68,7 @@ pub async fn serve_admin(
     gateway: Gateway,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
-    serve_router(vec![listener], admin_router(gateway.clone()), gateway, stop).await
+    serve_router(vec![listener], admin_router(&gateway), gateway, stop).await
 }
 
 async fn serve_router(

@@ -1,7 +1,5 @@
 //! The whole API on one screen. A routed handler is a documented handler: there is no second list.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
@@ -52,11 +50,10 @@ pub(super) fn frames_messages(path: &str) -> bool {
 }
 
 /// The whole service, with every layer.
-pub fn router(gateway: Gateway) -> Router {
+pub fn router(gateway: &Gateway) -> Router {
     let (routes, _) = routes().with_state(gateway.clone()).split_for_parts();
-    let config = Arc::clone(&gateway.config);
     let service = layers::around(routes.merge(swagger_ui()), gateway, protocol_of);
-    vertex::at_chosen_routes(service, &config.platform)
+    vertex::at_chosen_routes(service, &gateway.config.platform)
 }
 
 /// The documentation as a page, from this binary: it fetches nothing from anywhere else.

@@ -112,7 +112,7 @@ async fn without_models_the_door_is_live_and_not_ready() {
 async fn draining_ends_readiness_and_keep_alive() {
     let gateway = gateway(config());
     gateway.draining.store(true, std::sync::atomic::Ordering::Release);
-    let door = router(gateway);
+    let door = router(&gateway);
     let live = Ask::get("/health/live").of(&door).await;
     assert_eq!((live.status.as_u16(), &live.headers["connection"]), (200, &"close".parse().unwrap()));
     let detail = problem(&Ask::get("/health/ready").of(&door).await, 503, "not_ready");

@@ -27,7 +27,7 @@ fn controlled() -> Controlled {
     let mut gateway = gateway(config());
     gateway.control = Some(Control(Arc::clone(&source) as _));
     gateway.registry.reconcile(&source);
-    let door = router(gateway.clone());
+    let door = router(&gateway);
     Controlled { gateway, source, door, folder }
 }
 
@@ -130,7 +130,7 @@ async fn the_public_models_are_counted_loaded_and_unloaded_as_the_examples_ask()
     let folder = tempfile::tempdir().unwrap();
     let pipeline = sconce::pipeline::Config::default();
     gateway.control = Some(Control(Arc::new(Directory { path: folder.path().to_owned(), pipeline })));
-    let door = router(gateway);
+    let door = router(&gateway);
     let load = "/v2/repository/models/simple/load";
     let config = |config: &str| json!({"parameters": {"config": config}});
     assert_eq!(post(&door, load, &config(r#"{"max_batch_size": "16"}"#)).await.0, 200);

@@ -126,7 +126,7 @@ pub fn problem(answer: &Answer, status: u16, code: &str) -> String {
 
 /// The same door with every layer.
 pub fn door(config: Config) -> Router {
-    router(gateway(config))
+    router(&gateway(config))
 }
 
 /// The scores of a text by the native API, by label, each as it is written.
@@ -178,7 +178,7 @@ impl Served {
                 assert!(ready, "{} {}: {:?}", model.name, version.version, version.state);
             }
         }
-        let admin = sconce::http::admin_router(gateway.clone());
-        Self { door: router(gateway.clone()), admin, gateway, _folder: folder }
+        let admin = sconce::http::admin_router(&gateway);
+        Self { door: router(&gateway), admin, gateway, _folder: folder }
     }
 }
