@@ -22,8 +22,12 @@ pub(super) struct Label {
 
 /// The labels of an answer, best first.
 pub(super) fn of(answer: Answer) -> Vec<Label> {
-    let predictions = answer.outcome.predictions.into_iter();
-    predictions.map(|Prediction { label, score }| Label { label, score }).collect()
+    written(answer.outcome.predictions)
+}
+
+/// Predictions as they are written.
+pub(super) fn written(predictions: Vec<Prediction>) -> Vec<Label> {
+    predictions.into_iter().map(|Prediction { label, score }| Label { label, score }).collect()
 }
 
 /// Labels as the members of one object, best first: `{"positive": 0.97, "negative": 0.03}`.

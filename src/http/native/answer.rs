@@ -1,14 +1,13 @@
 //! The answer to a classify request, as it is written on the wire.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::labels::{self, Label};
 use crate::http::problem::{Code, Problem};
 use crate::pipeline::{Answer, Pipeline};
 use crate::registry::Entry;
-use crate::value::{Prediction, Task};
+use crate::value::Task;
 
 /// The answer to a classify request.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,7 +57,7 @@ pub(super) enum InputResult {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Answered {
     /// Labels, best first.
-    predictions: Vec<Scored>,
+    predictions: Vec<Label>,
     /// The text was longer than the model reads and was cut; absent when it was not.
     #[serde(skip_serializing_if = "is_false")]
     #[schema(required = false)]
@@ -73,18 +72,7 @@ pub(super) struct Answered {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TokenResult {
     /// Labels, best first.
-    predictions: Vec<Scored>,
-}
-
-/// One label and how likely it is.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Scored {
-    /// The label.
-    #[schema(value_type = String, example = "positive")]
-    label: Arc<str>,
-    /// Its probability, 0 to 1.
-    #[schema(minimum = 0, maximum = 1, example = 0.97)]
-    score: f32,
+    predictions: Vec<Label>,
 }
 
 /// Why one input of a list has no answer.
@@ -121,17 +109,15 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn scored(predictions: Vec<Prediction>) -> Vec<Scored> {
-    predictions.into_iter().map(|Prediction { label, score }| Scored { label, score }).collect()
-}
-
 impl From<Answer> for InputResult {
     fn from(answer: Answer) -> Self {
         let tokens = answer.outcome.positions.into_iter();
         Self::Answered(Answered {
-            predictions: scored(answer.outcome.predictions),
+            predictions: labels::written(answer.outcome.predictions),
             truncated: answer.truncated,
-            tokens: tokens.map(|predictions| TokenResult { predictions: scored(predictions) }).collect(),
+            tokens: tokens
+                .map(|predictions| TokenResult { predictions: labels::written(predictions) })
+                .collect(),
         })
     }
 }
