@@ -144,6 +144,7 @@ impl Usage {
 mod tests {
     use super::*;
     use crate::pipeline::{Outcome, Timing};
+    use crate::value::Prediction;
 
     fn answer(units: usize) -> Answer {
         let prediction = |label: &str, score| Prediction { label: label.into(), score };
