@@ -53,5 +53,5 @@ pub use document::{openapi, openapi_yaml};
 pub use listen::{serve, serve_admin, serve_at};
 pub use oip::PublicModels;
 pub use router::router;
-pub use server::{Config, Control, Gateway, Platform};
+pub use server::{Config, Control, Gateway, Parts, Platform};
 pub use shelf::{LoadRefusal, Shelf};

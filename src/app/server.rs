@@ -16,7 +16,7 @@ use super::signals::{Ends, Signals};
 use super::source::ModelSource;
 use super::watch::{Loader, Looks};
 use crate::engine::quiet_pools;
-use crate::http::{self, Control, Gateway, Shelf};
+use crate::http::{self, Control, Gateway, Parts, Shelf};
 use crate::name::ModelName;
 use crate::pipeline::Pipeline;
 use crate::registry::Registry;
@@ -125,15 +125,15 @@ pub async fn serve(
     let (address, grpc) = (addresses.http, addresses.grpc.map(tracing::field::display));
     tracing::info!(%address, grpc, models = %settings.models.display(), "listening");
     ready(addresses, &registry);
-    let gateway = Gateway {
-        config: Arc::new(settings.http),
+    let gateway = Gateway::from(Parts {
+        config: settings.http,
         registry: Arc::clone(&registry),
         control: (settings.model_control && shelf.is_none()).then(|| Control(source)),
         shelf: shelf.map(|shelf| shelf as Arc<dyn Shelf>),
         public: Arc::default(),
         draining: Arc::new(AtomicBool::new(false)),
         metrics,
-    };
+    });
     let served = tokio::select! {
         served = serve_all(listeners, gateway, ends.clone()) => served,
         () = ends.told(2) => Err(ServeError::CutOff("ended by a second signal before everyone was answered".into())),

@@ -2,12 +2,9 @@
 //!
 //! Every route of ours needs the whole of its body, and the size is bounded, so one place receives it.
 
-use std::sync::Arc;
-
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -19,33 +16,35 @@ use super::server::Config;
 use crate::limits::HEADERS_MAX;
 
 /// Refuses a request with too many header lines.
-pub(super) async fn count_headers(request: Request, next: Next) -> Result<Response, Problem> {
-    let count = request.headers().len();
+///
+/// # Errors
+/// How many there are, and how many are taken.
+pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    let count = headers.len();
     if count > HEADERS_MAX {
         let detail = format!("the request has {count} header lines, at most {HEADERS_MAX} are taken");
         return Err(Problem::new(Code::TooManyHeaders, detail));
     }
-    Ok(next.run(request).await)
+    Ok(())
 }
 
-/// Receives the whole body before the rest runs.
-pub(super) async fn receive(
-    State(config): State<Arc<Config>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+/// The request with the whole of its body, not compressed.
+///
+/// # Errors
+/// The refusal as a response.
+pub(super) async fn receive(request: Request, config: &Config) -> Result<Request, Response> {
     if request.body().is_end_stream() || frames_messages(request.uri().path()) {
-        return Ok(next.run(request).await);
+        return Ok(request);
     }
     let (mut parts, body) = request.into_parts();
-    let Some(coding) = Coding::of(&parts.headers) else { return Ok(unknown_coding()) };
-    let mut body = received(&parts.headers, body, &config).await?;
+    let Some(coding) = Coding::of(&parts.headers) else { return Err(unknown_coding()) };
+    let mut body = received(&parts.headers, body, config).await.map_err(Problem::into_response)?;
     if coding != Coding::Identity {
-        body = decoded(coding, body, config.body_bytes_max).await?;
+        body = decoded(coding, body, config.body_bytes_max).await.map_err(Problem::into_response)?;
         parts.headers.remove(header::CONTENT_ENCODING);
         parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
     }
-    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 /// A refusal that says which codings are taken.

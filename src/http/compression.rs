@@ -3,9 +3,7 @@
 use std::io::Read as _;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
@@ -41,7 +39,7 @@ impl Coding {
     }
 
     /// The coding of an answer: of those that the caller takes the one that it likes best, gzip first among equals.
-    fn wanted(headers: &HeaderMap) -> Self {
+    pub(super) fn wanted(headers: &HeaderMap) -> Self {
         let mut best = (Self::Identity, 0.0);
         let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         for range in values.flat_map(|value| value.split(',')) {
@@ -106,10 +104,8 @@ fn is_zlib(body: &[u8]) -> bool {
         if method & 0x0f == 8 && (u32::from(*method) * 256 + u32::from(*check)).is_multiple_of(31))
 }
 
-/// Puts the coding on an answer that its caller wants, if it is worth it.
-pub(super) async fn answer(request: Request, next: Next) -> Response {
-    let coding = Coding::wanted(request.headers());
-    let response = next.run(request).await;
+/// Puts the coding that its caller wants on an answer, if it is worth it.
+pub(super) async fn answer(coding: Coding, response: Response) -> Response {
     if coding == Coding::Identity || !is_worth_it(&response) {
         return response;
     }

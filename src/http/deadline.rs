@@ -1,9 +1,8 @@
 //! Deadlines: how long a request may take, and giving it up when it took longer.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -21,15 +20,11 @@ pub(super) struct Deadline(pub(super) Instant);
 
 /// Runs the rest until the deadline, counted from here: the body is in. What still runs then is dropped, and with
 /// it its rows.
-pub(super) async fn enforce(
-    State(config): State<Arc<Config>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+pub(super) async fn enforce(mut request: Request, config: &Config, next: Next) -> Result<Response, Problem> {
     if frames_messages(request.uri().path()) {
         return Ok(next.run(request).await);
     }
-    let allowed = allowed(request.headers(), &config)?;
+    let allowed = allowed(request.headers(), config)?;
     let deadline = Instant::now() + allowed;
     request.extensions_mut().insert(Deadline(deadline));
     tokio::time::timeout_at(deadline.into(), next.run(request)).await.map_err(|_| {

@@ -1,120 +1,182 @@
-//! The layers around every route, as one list.
+//! What every request goes through on its way to its route, and its answer on the way back: one layer, in one order.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
+use super::compression::{self, Coding};
 use super::problem::{Code, Problem};
 use super::protocol::{Outcome, Protocol, Refused};
-use super::request_id::{RequestId, RequestIds, identify};
+use super::request_id::{RequestId, RequestIds};
 use super::server::Gateway;
-use super::{body, compression, deadline};
+use super::{body, deadline};
 use crate::telemetry::metrics::record_request;
 
 /// The label of requests that no route matched: never the path itself, of which there are endlessly many.
 const UNMATCHED: &str = "unmatched";
 
+/// Routes that machines ask every few seconds: in the log they would bury the rest.
+const PROBED: [&str; 5] = ["/health/live", "/health/ready", "/metrics", "/ping", "/health"];
+
 /// Which protocol a path belongs to.
 pub(super) type ProtocolOf = fn(&str) -> Protocol;
 
-/// The routes within all layers, outermost first.
+/// The routes with all that is around them.
 pub(super) fn around(routes: Router, gateway: &Gateway, protocol_of: ProtocolOf) -> Router {
-    // A layer's state is cloned for every request: each has what it uses and no more.
-    let (config, draining) = (&gateway.config, &gateway.draining);
-    routes.layer(
-        ServiceBuilder::new()
-            // The id comes first: everything below may name it.
-            .layer(from_fn_with_state(RequestIds::default(), identify))
-            // The span comes next: every event below carries the request's fields.
-            .layer(from_fn(trace))
-            // Counting is outside all that may refuse, so that refusals are counted.
-            .layer(from_fn(count))
-            // Header lines that every answer has, refusals too.
-            .layer(from_fn_with_state(Arc::clone(draining), finish))
-            // Whatever is answered is compressed for those who ask for it.
-            .layer(from_fn(compression::answer))
-            // Problems are written where id and path are known; below they are values.
-            .layer(from_fn_with_state(protocol_of, write_problem))
-            // A panic of a handler or of a layer below is a problem like any other.
-            .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
-            // Cheapest refusal first.
-            .layer(from_fn(body::count_headers))
-            // The body is received whole, within its size and time, and decompressed within its size; axum's own
-            // limit would only be a second one.
-            .layer(DefaultBodyLimit::disable())
-            .layer(from_fn_with_state(Arc::clone(config), body::receive))
-            // The deadline is innermost: it is for the work, not for the caller's network.
-            .layer(from_fn_with_state(Arc::clone(config), deadline::enforce)),
-    )
+    let door = Door { gateway: gateway.clone(), ids: RequestIds::default(), protocol_of };
+    // One layer for everything: each layer costs every request a copy of all that lies within it. The body is received
+    // within its limit there, and axum's own would only be a second one.
+    routes.layer(DefaultBodyLimit::disable()).layer(from_fn_with_state(Arc::new(door), pass))
 }
 
-/// The matched route as a label.
-fn route(request: &Request) -> MatchedRoute {
-    MatchedRoute(request.extensions().get::<MatchedPath>().cloned())
+/// What is around the routes.
+struct Door {
+    gateway: Gateway,
+    ids: RequestIds,
+    protocol_of: ProtocolOf,
 }
 
-struct MatchedRoute(Option<MatchedPath>);
-
-impl MatchedRoute {
-    fn as_str(&self) -> &str {
-        self.0.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
-    }
-}
-
-async fn trace(request: Request, next: Next) -> Response {
+/// The way there and back.
+async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let id = request.extensions().get::<RequestId>().map_or("", |id| &*id.0);
-    // What machines ask every few seconds would bury the rest.
-    let probed =
-        ["/health/live", "/health/ready", "/metrics", "/ping", "/health"].contains(&route(&request).as_str());
-    let span = tracing::info_span!(
-        "request",
-        request_id = id,
-        method = method(request.method()),
-        route = route(&request).as_str(),
-    );
-    async {
-        let response = next.run(request).await;
-        let ms = begun.elapsed().as_secs_f64() * 1000.0;
-        let status = outcome(&response);
-        if status.is_server_error() {
-            tracing::warn!(status = status.as_u16(), ms, "answered");
-        } else if probed {
-            tracing::debug!(status = status.as_u16(), ms, "answered");
-        } else {
-            tracing::info!(status = status.as_u16(), ms, "answered");
-        }
+    // The id comes first: everything below may name it.
+    let id = door.ids.identify(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let asked = Asked::of(&request, id);
+    let span = asked.span();
+    let answered = async {
+        // A panic of a handler, or of what is around it, is a problem like any other.
+        let worked = AssertUnwindSafe(door.work(request, next)).catch_unwind().await;
+        let response = worked.unwrap_or_else(|panic| panicked(&*panic));
+        // Problems are written where id and path are known; until here they are values.
+        let response = door.write_problem(response, &asked);
+        let mut response = compression::answer(asked.coding, response).await;
+        door.finish(response.headers_mut(), &asked);
+        // Counted last, so that refusals are counted too.
+        asked.record(&response, begun.elapsed());
         response
+    };
+    answered.instrument(span).await
+}
+
+impl Door {
+    /// What may refuse a request, the cheapest first, and then its route.
+    async fn work(&self, request: Request, next: Next) -> Response {
+        let config = &self.gateway.config;
+        if let Err(problem) = body::check_headers(request.headers()) {
+            return problem.into_response();
+        }
+        match body::receive(request, config).await {
+            // The deadline comes last: it is for the work, not for the caller's network.
+            Ok(request) => deadline::enforce(request, config, next).await.into_response(),
+            Err(refused) => refused,
+        }
     }
-    .instrument(span)
-    .await
+
+    /// Writes problems as the protocol of the path does, and what axum refused by itself in plain text as well.
+    fn write_problem(&self, mut response: Response, asked: &Asked) -> Response {
+        let status = response.status();
+        let ours = response.extensions_mut().remove::<Problem>();
+        let other = ours.is_none();
+        let problem = match ours {
+            Some(problem) => problem,
+            None if status.is_client_error() || status.is_server_error() => {
+                of_status(Code::of_status(status), &asked.method, &asked.uri)
+            }
+            None => return response,
+        };
+        if problem.code == Code::Internal {
+            tracing::error!(detail = problem.detail, "internal error");
+        }
+        let path = asked.uri.path();
+        let refused = Refused { request_id: &asked.id.0, method: &asked.method, path };
+        let mut written = ((self.protocol_of)(path).write)(&problem, &refused);
+        // The length is that of the body before.
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        if other && problem.code.status() != status {
+            // Codes are fewer than statuses. Where they agree, the protocol knows best.
+            *written.status_mut() = status;
+        }
+        written.headers_mut().extend(std::mem::take(response.headers_mut()));
+        written
+    }
+
+    /// Header lines that every answer has: its request's id; that it may not be taken for another type than it says;
+    /// and while draining, that its connection ends with it.
+    fn finish(&self, headers: &mut HeaderMap, asked: &Asked) {
+        asked.id.put(headers);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // In HTTP/2 a connection is ended by a frame, and this header is none of it.
+        if asked.version < Version::HTTP_2 && self.gateway.draining.load(Ordering::Acquire) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
 }
 
-async fn count(request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let (route, method) = (route(&request), method(request.method()));
-    let response = next.run(request).await;
-    record_request(route.as_str(), method, outcome(&response).as_u16(), begun.elapsed());
-    response
+/// What is known of a request when its route has taken it.
+struct Asked {
+    id: RequestId,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    route: Option<MatchedPath>,
+    /// How its answer may be compressed.
+    coding: Coding,
 }
 
-/// What came of a request: the status, unless that is always the same.
-fn outcome(response: &Response) -> StatusCode {
-    response.extensions().get::<Outcome>().map_or_else(|| response.status(), |Outcome(status)| *status)
+impl Asked {
+    fn of(request: &Request, id: RequestId) -> Self {
+        Self {
+            id,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            route: request.extensions().get().cloned(),
+            coding: Coding::wanted(request.headers()),
+        }
+    }
+
+    /// The matched route as a label.
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or(UNMATCHED, MatchedPath::as_str)
+    }
+
+    /// Every event within it carries these fields.
+    fn span(&self) -> tracing::Span {
+        let (request_id, method) = (&*self.id.0, label(&self.method));
+        tracing::info_span!("request", request_id, method, route = self.route())
+    }
+
+    /// Counts the request and logs it.
+    fn record(&self, response: &Response, took: Duration) {
+        // The outcome is the status, unless that is always the same.
+        let told = response.extensions().get::<Outcome>();
+        let outcome = told.map_or_else(|| response.status(), |Outcome(status)| *status);
+        record_request(self.route(), label(&self.method), outcome.as_u16(), took);
+        let (status, ms) = (outcome.as_u16(), took.as_secs_f64() * 1000.0);
+        if outcome.is_server_error() {
+            tracing::warn!(status, ms, "answered");
+        } else if PROBED.contains(&self.route()) {
+            tracing::debug!(status, ms, "answered");
+        } else {
+            tracing::info!(status, ms, "answered");
+        }
+    }
 }
 
 /// A method as a label: of the closed set, whatever a caller makes up.
-fn method(method: &Method) -> &'static str {
+fn label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -125,52 +187,6 @@ fn method(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         _ => "other",
     }
-}
-
-/// No answer may be taken for another type than it says; and while draining, a connection ends with its answer.
-async fn finish(State(draining): State<Arc<AtomicBool>>, request: Request, next: Next) -> Response {
-    // In HTTP/2 a connection is ended by a frame, and this header is none of it.
-    let by_header = request.version() < Version::HTTP_2;
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if by_header && draining.load(Ordering::Acquire) {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
-/// Writes problems as the protocol of the path does, and what axum refused by itself in plain text as well.
-async fn write_problem(State(protocol_of): State<ProtocolOf>, request: Request, next: Next) -> Response {
-    let uri = request.uri().clone();
-    let id = request.extensions().get::<RequestId>().cloned();
-    let asked = request.method().clone();
-    let mut response = next.run(request).await;
-    let status = response.status();
-    let ours = response.extensions_mut().remove::<Problem>();
-    let other = ours.is_none();
-    let problem = match ours {
-        Some(problem) => problem,
-        None if status.is_client_error() || status.is_server_error() => {
-            of_status(Code::of_status(status), &asked, &uri)
-        }
-        None => return response,
-    };
-    let id = id.as_ref().map_or("", |id| &*id.0);
-    if problem.code == Code::Internal {
-        tracing::error!(detail = problem.detail, "internal error");
-    }
-    let refused = Refused { request_id: id, method: &asked, path: uri.path() };
-    let mut written = (protocol_of(uri.path()).write)(&problem, &refused);
-    // The length is that of the body before.
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    response.headers_mut().remove(header::CONTENT_TYPE);
-    if other && problem.code.status() != status {
-        // Codes are fewer than statuses. Where they agree, the protocol knows best.
-        *written.status_mut() = status;
-    }
-    written.headers_mut().extend(std::mem::take(response.headers_mut()));
-    written
 }
 
 /// The problem of an answer that axum made by itself.

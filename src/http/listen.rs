@@ -77,11 +77,10 @@ async fn serve_router(
     gateway: Gateway,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
-    let config = Arc::clone(&gateway.config);
-    let draining = Arc::clone(&gateway.draining);
+    let config = &gateway.config;
     let door = Door {
         service,
-        speech: Speech::new(&config),
+        speech: Speech::new(config),
         permits: Arc::new(Semaphore::new(config.connections_max)),
         phase: watch::Sender::new(Phase::Open),
     };
@@ -89,13 +88,13 @@ async fn serve_router(
         () = stop => {}
         () = door.accept_at(&listeners) => {}
     }
-    draining.store(true, Ordering::Release);
+    gateway.draining.store(true, Ordering::Release);
     // The timeout is how lingering ends.
     let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), door.accept_at(&listeners)).await;
     for listener in listeners {
         door.accept_backlog(listener);
     }
-    door.close(&config).await
+    door.close(config).await
 }
 
 /// What a connection is told of the server's life.

@@ -4,10 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use crate::limits::REQUEST_ID_BYTES_MAX;
 
@@ -18,26 +15,31 @@ const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) Arc<str>);
 
-/// Makes ids: a keyed hash of a count, so they do not repeat in a process and differ between processes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RequestIds(Arc<(RandomState, AtomicU64)>);
-
-impl RequestIds {
-    fn make(&self) -> String {
-        let (key, count) = &*self.0;
-        format!("{:016x}", key.hash_one(count.fetch_add(1, Ordering::Relaxed)))
+impl RequestId {
+    /// Gives the answer the id of its request.
+    pub(super) fn put(&self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            headers.insert(HEADER, value);
+        }
     }
 }
 
-/// Gives the request an id and the answer the same.
-pub(super) async fn identify(State(ids): State<RequestIds>, mut request: Request, next: Next) -> Response {
-    let id: Arc<str> = given(request.headers()).map_or_else(|| ids.make(), str::to_owned).into();
-    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let mut response = next.run(request).await;
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(HEADER, value);
+/// Makes ids: a keyed hash of a count, so they do not repeat in a process and differ between processes.
+#[derive(Debug, Default)]
+pub(super) struct RequestIds {
+    key: RandomState,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// The id of a request with these headers.
+    pub(super) fn identify(&self, headers: &HeaderMap) -> RequestId {
+        RequestId(given(headers).map_or_else(|| self.make(), str::to_owned).into())
     }
-    response
+
+    fn make(&self) -> String {
+        format!("{:016x}", self.key.hash_one(self.count.fetch_add(1, Ordering::Relaxed)))
+    }
 }
 
 /// The caller's id, when it is short and of characters that mean nothing to a log or a terminal.

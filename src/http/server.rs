@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -51,11 +52,29 @@ pub struct Platform {
     pub deployed_model_id: Option<String>,
 }
 
-/// What the handlers share.
+/// What the handlers share. A clone is another hold of the same, so that a request costs one.
 #[derive(Clone, Debug)]
-pub struct Gateway {
+pub struct Gateway(Arc<Parts>);
+
+impl Deref for Gateway {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for Gateway {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+/// What a gateway is made of.
+#[derive(Clone, Debug)]
+pub struct Parts {
     /// The set-up.
-    pub config: Arc<Config>,
+    pub config: Config,
     /// The models.
     pub registry: Arc<Registry<Pipeline>>,
     /// Where models are loaded from by request; `None`: requests may not load and unload.
@@ -92,15 +111,15 @@ pub(super) mod tests {
     pub(in crate::http) fn gateway() -> Gateway {
         let default = crate::registry::Policy::Latest(std::num::NonZeroUsize::MIN);
         let policies = crate::registry::Policies { default, models: BTreeMap::new() };
-        Gateway {
-            config: Arc::new(config()),
+        Gateway::from(Parts {
+            config: config(),
             registry: Arc::new(Registry::new(policies)),
             control: None,
             shelf: None,
             public: Arc::default(),
             draining: Arc::new(AtomicBool::new(false)),
             metrics: crate::telemetry::metrics::install_metrics(),
-        }
+        })
     }
 
     /// The defaults.

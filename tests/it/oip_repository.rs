@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use sconce::engine::DeviceChoice;
-use sconce::http::{Control, Gateway, router};
+use sconce::http::{Control, Gateway, Parts, router};
 use serde_json::{Value, json};
 
-use crate::support::door::{Ask, Directory, Served, config, gateway};
+use crate::support::door::{Ask, Directory, Served, config, parts};
 use crate::support::models;
 
 /// A door that may change its repository.
@@ -24,8 +24,8 @@ fn controlled() -> Controlled {
     let pipeline =
         sconce::pipeline::Config { device: DeviceChoice::Cpu, ..sconce::pipeline::Config::default() };
     let source = Arc::new(Directory { path: folder.path().to_owned(), pipeline });
-    let mut gateway = gateway(config());
-    gateway.control = Some(Control(Arc::clone(&source) as _));
+    let control = Some(Control(Arc::clone(&source) as _));
+    let gateway = Gateway::from(Parts { control, ..parts(config()) });
     gateway.registry.reconcile(&source);
     let door = router(&gateway);
     Controlled { gateway, source, door, folder }
@@ -126,11 +126,11 @@ async fn what_is_not_allowed_or_not_understood_is_refused() {
 
 #[tokio::test]
 async fn the_public_models_are_counted_loaded_and_unloaded_as_the_examples_ask() {
-    let mut gateway = gateway(sconce::http::Config { conformance_models: true, ..config() });
     let folder = tempfile::tempdir().unwrap();
     let pipeline = sconce::pipeline::Config::default();
-    gateway.control = Some(Control(Arc::new(Directory { path: folder.path().to_owned(), pipeline })));
-    let door = router(&gateway);
+    let control = Some(Control(Arc::new(Directory { path: folder.path().to_owned(), pipeline })));
+    let config = sconce::http::Config { conformance_models: true, ..config() };
+    let door = router(&Gateway::from(Parts { control, ..parts(config) }));
     let load = "/v2/repository/models/simple/load";
     let config = |config: &str| json!({"parameters": {"config": config}});
     assert_eq!(post(&door, load, &config(r#"{"max_batch_size": "16"}"#)).await.0, 200);

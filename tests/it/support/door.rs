@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use bytes::Bytes;
-use sconce::http::{Config, Gateway, router};
+use sconce::http::{Config, Gateway, Parts, router};
 use sconce::limits;
 use sconce::name::{ModelName, Version};
 use sconce::pipeline::Pipeline;
@@ -39,9 +39,14 @@ pub fn config() -> Config {
 
 /// A door over no models.
 pub fn gateway(config: Config) -> Gateway {
+    Gateway::from(parts(config))
+}
+
+/// What such a door is made of.
+pub fn parts(config: Config) -> Parts {
     let policies = Policies { default: Policy::Latest(NonZeroUsize::MIN), models: BTreeMap::new() };
-    Gateway {
-        config: Arc::new(config),
+    Parts {
+        config,
         registry: Arc::new(Registry::new(policies)),
         control: None,
         shelf: None,
