@@ -1,6 +1,7 @@
 //! What the lower floors refuse, as problems: registry, pipeline and batching errors become codes and details.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::problem::{Code, Problem};
 use crate::batch;
@@ -48,7 +49,10 @@ impl From<Unresolved> for Problem {
                 let ready = listed(ready.iter(), "none");
                 Self::new(Code::VersionNotFound, format!("{unresolved}; versions that answer: {ready}"))
             }
-            Unresolved::NotReady { .. } => Self::new(Code::ModelNotReady, unresolved.to_string()),
+            Unresolved::NotReady { soon, .. } => Self {
+                retry_after: soon.then_some(Duration::from_secs(1)),
+                ..Self::new(Code::ModelNotReady, unresolved.to_string())
+            },
         }
     }
 }
@@ -109,8 +113,6 @@ impl From<batch::Error> for Problem {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::batch::RowError;
 

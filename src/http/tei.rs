@@ -85,7 +85,10 @@ fn kind(problem: &Problem) -> (StatusCode, &'static str) {
         Code::DeadlineExceeded => (own, "Backend"),
         Code::UnreadableText => (StatusCode::UNPROCESSABLE_ENTITY, "Tokenizer"),
         Code::InvalidRequest if problem.detail == EMPTY => (own, "Empty"),
-        Code::NotFound
+        Code::InvalidJson
+        | Code::JsonTooDeep
+        | Code::UnsupportedMediaType
+        | Code::NotFound
         | Code::MethodNotAllowed
         | Code::BodyTimeout
         | Code::BodyTooLarge

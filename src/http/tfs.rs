@@ -97,13 +97,25 @@ async fn call(
     }
 }
 
+/// The status and the message that these clients know.
+fn said(problem: &Problem) -> (StatusCode, String) {
+    let detail = &problem.detail;
+    match problem.code {
+        Code::QueueFull => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("The batch scheduling queue to which this task was submitted is full: {detail}"),
+        ),
+        code => (code.status(), detail.clone()),
+    }
+}
+
 fn write(problem: &Problem, refused: &Refused<'_>) -> Response {
     let Refused { method, path, .. } = *refused;
     let malformed = target::is_malformed(method, path) || problem.code == Code::MethodNotAllowed;
     let (status, error) = if malformed {
         (StatusCode::BAD_REQUEST, target::malformed(method, path).detail)
     } else {
-        (problem.code.status(), problem.detail.clone())
+        said(problem)
     };
     if !target::is_page(path) || malformed {
         return (status, Json(TensorFlowError { error })).into_response();

@@ -97,7 +97,7 @@ impl<H> Snapshot<H> {
         let (name, versions) = self.find(model)?;
         if self.unloaded.contains(name) {
             let reason = "it was unloaded by request".to_owned();
-            return Err(Unresolved::NotReady { model: name.clone(), reason });
+            return Err(Unresolved::NotReady { model: name.clone(), reason, soon: false });
         }
         let Some(wanted) = version else {
             return ready(versions).next().cloned().ok_or_else(|| {
@@ -106,7 +106,8 @@ impl<H> Snapshot<H> {
                     || "it has no versions".to_owned(),
                     |(version, slot)| format!("of its newest version, {version}: {}", slot.why_not()),
                 );
-                Unresolved::NotReady { model: name.clone(), reason }
+                let soon = newest.is_some_and(|(_, slot)| slot.loading);
+                Unresolved::NotReady { model: name.clone(), reason, soon }
             });
         };
         let slot = versions.get(&wanted).ok_or_else(|| Unresolved::UnknownVersion {
@@ -116,7 +117,7 @@ impl<H> Snapshot<H> {
         })?;
         slot.serving.as_ref().map(|(_, entry)| Arc::clone(entry)).ok_or_else(|| {
             let reason = format!("of version {wanted}: {}", slot.why_not());
-            Unresolved::NotReady { model: name.clone(), reason }
+            Unresolved::NotReady { model: name.clone(), reason, soon: slot.loading }
         })
     }
 
@@ -128,7 +129,7 @@ impl<H> Snapshot<H> {
         if let (false, Ok(model)) = (self.scanned, model.parse()) {
             let reason =
                 self.scan_failure.clone().unwrap_or_else(|| "models are still being looked for".into());
-            return Err(Unresolved::NotReady { model, reason });
+            return Err(Unresolved::NotReady { model, reason, soon: true });
         }
         let known: Vec<ModelName> = self.models.keys().cloned().collect();
         let near = nearest(model, known.iter().map(ModelName::as_str));

@@ -83,5 +83,7 @@ pub enum Unresolved {
         model: ModelName,
         /// Why: loading, idle by policy, or what the loader said.
         reason: String,
+        /// Whether it may answer soon: it is being loaded, or models are still being looked for.
+        soon: bool,
     },
 }

@@ -317,15 +317,6 @@ async fn several_models_of_a_task_want_a_name() {
     assert_eq!(unnamed().of(&two.door).await.json()["model"], "intents");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_that_passed_is_told_of() {
-    let served = served(config());
-    let inputs = vec!["good film ".repeat(500); 256];
-    let ask = Ask::json(TEXT, &json!({"input": inputs})).header("x-request-timeout-ms", "1");
-    let detail = problem(&ask.of(&served.door).await, 504, "deadline_exceeded");
-    assert!(detail.contains("1 ms") || detail.contains("deadline passed"), "{detail}");
-}
-
 #[tokio::test]
 async fn a_full_queue_says_when_to_come_back() {
     let served = Served::with_queue(config(), 1, |folder| {

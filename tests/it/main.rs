@@ -13,6 +13,7 @@ mod bench_http;
 mod cli_config;
 mod cli_help;
 mod cli_models;
+mod error_table;
 mod grpc_answer;
 mod grpc_listen;
 mod grpc_refuse;

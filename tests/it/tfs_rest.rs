@@ -120,16 +120,6 @@ async fn refusals_have_the_status_and_the_words_that_clients_know() {
     let instances = |instances: Value| json!({"instances": instances}).to_string();
     let cases: Vec<(Ask, u16, String)> = vec![
         (
-            Ask::post("/v1/models/none:predict").body(instances(json!(["a"]))),
-            404,
-            "Servable not found for request: Latest(none)".into(),
-        ),
-        (
-            Ask::post("/v1/models/sentiment/versions/9:predict").body(instances(json!(["a"]))),
-            404,
-            "Servable not found for request: Specific(sentiment, 9)".into(),
-        ),
-        (
             Ask::post("/v1/models/sentiment/versions/99999999999:predict").body(instances(json!(["a"]))),
             404,
             "Servable not found for request: Specific(sentiment, 99999999999)".into(),
@@ -140,14 +130,11 @@ async fn refusals_have_the_status_and_the_words_that_clients_know() {
             "Unrecognized servable version label: canary".into(),
         ),
         (Ask::post(predict).body(""), 400, "JSON Parse error: The document is empty".into()),
-        (Ask::post(predict).body("{'a'}"), 400, "JSON Parse error: key must be a string at offset: 1".into()),
-        (Ask::post(predict).body("{}"), 400, "Missing 'inputs' or 'instances' key".into()),
         (
             Ask::post(predict).body(r#"{"signature_name": "x", "instances": ["a"]}"#),
             400,
             "Serving signature name: \"x\" not found in signature def".into(),
         ),
-        (Ask::post(predict).body(instances(json!([true]))), 400, "instances[0]: expected a text".into()),
         (
             Ask::post(predict).body(instances(json!(["a", " "]))),
             400,
@@ -158,11 +145,6 @@ async fn refusals_have_the_status_and_the_words_that_clients_know() {
             Ask::post(predict).body(instances(json!(["a ".repeat(40_000)]))),
             413,
             "instances[0]: the text has 80000 bytes".into(),
-        ),
-        (
-            Ask::post("/v1/models/digits:predict").body(instances(json!([[[0.5]]]))),
-            400,
-            "instances[0]: expected a picture".into(),
         ),
         (
             Ask::post("/v1/models/sentiment:regress").body("{}"),
@@ -188,11 +170,6 @@ async fn refusals_have_the_status_and_the_words_that_clients_know() {
         (Ask::get("/v1/models/sentiment/versions/x"), 400, "Failed to convert version: x to numeric.".into()),
         (Ask::get("/v1/models/none/metadata"), 404, "Servable not found for request: Latest(none)".into()),
         (Ask::get("/v1/models/sentiment/else/where"), 404, "there is nothing at".into()),
-        (
-            Ask::post(predict).body(vec![b' '; 11 << 20]),
-            413,
-            "the body has more than the 10485760 bytes".into(),
-        ),
     ];
     for (ask, status, error) in cases {
         let answer = ask.of(&served.door).await;

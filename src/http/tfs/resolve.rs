@@ -36,6 +36,11 @@ pub(super) fn resolve(
     };
     ask::named(gateway, model, version).map_err(|problem| match problem.code {
         code @ (Code::ModelNotFound | Code::VersionNotFound) => not_found(code, &sought),
+        // TensorFlow Serving says 404 and KServe 503, after which a client may come again.
+        Code::ModelNotReady => {
+            let detail = format!("Servable not found for request: {sought}: {}", problem.detail);
+            Problem { detail, ..problem }
+        }
         _ => problem,
     })
 }

@@ -1,0 +1,356 @@
+//! Servers in every state that the table needs, each at a port of its own, and the table's questions to them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper_util::client::legacy::Client as Legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use sconce::engine::DeviceChoice;
+use sconce::http::{Config, Gateway, LoadRefusal, Parts, Shelf, serve};
+use sconce::name::{ModelName, Version};
+use sconce::pipeline::{self, Pipeline};
+use sconce::registry::{Registry, Source, State};
+use sconce::value::Task;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::When;
+use super::contracts::{Call, Sent};
+use crate::support::client::Client;
+use crate::support::door::{Directory, config, gateway, parts};
+use crate::support::grpc::Remote;
+use crate::support::models;
+
+/// Milliseconds that a caller whose deadline passes waits.
+const WAIT_MS: u64 = 30;
+/// Bytes of a body that are taken.
+pub(super) const BODY_BYTES_MAX: usize = 4096;
+/// Rows that may wait where one has to wait.
+const QUEUE_ROWS: usize = 32;
+
+/// A server in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// Two models answer, one was refused, one is loading.
+    Well,
+    /// The same; the default model is the refused one.
+    Refused,
+    /// The same; the default model is the one that is loading.
+    Loading,
+    /// The same, draining.
+    Draining,
+    /// The only worker computes for minutes.
+    Busy,
+    /// The same, and every place in the queue is taken.
+    Full,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(super) status: String,
+    /// The headers that say something of the error.
+    pub(super) headers: Vec<String>,
+    pub(super) body: String,
+}
+
+/// The servers.
+pub(super) struct Places {
+    at: BTreeMap<Place, SocketAddr>,
+    http: Legacy<HttpConnector, Full<Bytes>>,
+    /// The server whose worker computes for long.
+    busy: Gateway,
+    /// Requests that are not answered while the test runs.
+    held: Vec<JoinHandle<u16>>,
+    /// Ends the loading.
+    _gate: mpsc::Sender<()>,
+    _folders: [tempfile::TempDir; 2],
+}
+
+/// A models directory whose model `waiting` is loaded when the gate opens, which it does at the end.
+struct Gated {
+    directory: Directory,
+    gate: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Source for Gated {
+    type Handle = Pipeline;
+
+    fn scan(&self) -> Result<BTreeMap<ModelName, BTreeMap<Version, u64>>, String> {
+        self.directory.scan()
+    }
+
+    fn load(&self, model: &ModelName, version: Version) -> Result<Pipeline, String> {
+        if model.as_str() == "waiting" {
+            self.gate.lock().unwrap().recv().map_err(|_| "the test is over")?;
+        }
+        // Without the directory, as the binary has it.
+        let refused = |_| "weights.safetensors is missing".to_owned();
+        if model.as_str() == "broken" {
+            self.directory.load(model, version).map_err(refused)
+        } else {
+            self.directory.load(model, version)
+        }
+    }
+}
+
+/// The models that the platform brought.
+#[derive(Debug)]
+struct Brought;
+
+impl Shelf for Brought {
+    fn load(&self, name: &ModelName, directory: &Path) -> Result<(), LoadRefusal> {
+        match directory.to_str() {
+            Some("/opt/ml/models/large/model") => Err(LoadRefusal::NoRoom(
+                "the model needs 9000000000 bytes of memory to be loaded, 1000000 are free".to_owned(),
+            )),
+            _ if name.as_str() == "sentiment" => Err(LoadRefusal::There),
+            _ => Err(LoadRefusal::Bad("the directory has no model.toml".to_owned())),
+        }
+    }
+
+    fn unload(&self, _: &ModelName) -> bool {
+        false
+    }
+
+    fn models(&self) -> Vec<(ModelName, PathBuf)> {
+        let model =
+            |name: &str| (name.parse().unwrap(), PathBuf::from(format!("/opt/ml/models/{name}/model")));
+        ["broken", "digits", "sentiment", "waiting"].map(model).into()
+    }
+}
+
+fn small(default_model: &str) -> Config {
+    let default_models = BTreeMap::from([(Task::TextClassification, default_model.parse().unwrap())]);
+    Config { body_bytes_max: BODY_BYTES_MAX, default_models, ..config() }
+}
+
+/// The same models, set up in another way.
+fn like(gateway: &Gateway, config: Config) -> Gateway {
+    Gateway::from(Parts { config, draining: Arc::new(AtomicBool::new(false)), ..Parts::clone(gateway) })
+}
+
+async fn listen(gateway: Gateway) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, gateway, std::future::pending()));
+    address
+}
+
+impl Places {
+    pub(super) async fn open() -> Self {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let (gate, gated) = mpsc::channel();
+        let shelf: Option<Arc<dyn Shelf>> = Some(Arc::new(Brought));
+        let well = Gateway::from(Parts { shelf, ..parts(small("sentiment")) });
+        load_all_but_one(&well, folders[0].path(), gated).await;
+        let draining = like(&well, small("sentiment"));
+        draining.draining.store(true, Ordering::Release);
+        let busy = slow(folders[1].path());
+        let long = listen(busy.clone()).await;
+        let at = BTreeMap::from([
+            (Place::Refused, listen(like(&well, small("broken"))).await),
+            (Place::Loading, listen(like(&well, small("waiting"))).await),
+            (Place::Draining, listen(draining).await),
+            (Place::Well, listen(well).await),
+            (Place::Busy, long),
+            (Place::Full, long),
+        ]);
+        let http = Legacy::builder(TokioExecutor::new()).build_http();
+        let mut places = Self { at, http, busy, held: Vec::new(), _gate: gate, _folders: folders };
+        // One is computed, and the other shows that it is.
+        for _ in 0..2 {
+            places.hold(&"good film ".repeat(6_500));
+        }
+        while places.queued() < 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        places
+    }
+
+    /// Sends a text that is not answered before the first one is computed.
+    fn hold(&mut self, text: &str) {
+        let client = Client::new(self.at[&Place::Busy]);
+        let asked = serde_json::json!({ "input": text });
+        self.held.push(tokio::spawn(async move {
+            client.post_json("/v1/text/classify", &asked).await.status.as_u16()
+        }));
+    }
+
+    /// Rows that wait.
+    fn queued(&self) -> usize {
+        self.busy.registry.resolve("sentiment", None).unwrap().handle.queued()
+    }
+
+    /// Takes every place in the queue.
+    pub(super) async fn fill(&mut self) {
+        for _ in 0..2 * QUEUE_ROWS {
+            self.hold("good film");
+        }
+        while self.queued() < QUEUE_ROWS {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Nothing that was to wait has been answered meanwhile.
+    pub(super) async fn check_held(&mut self) {
+        for held in self.held.drain(..) {
+            if held.is_finished() {
+                assert_eq!(held.await.unwrap(), 429, "a text was computed too fast to hold the queue");
+            } else {
+                held.abort();
+            }
+        }
+    }
+
+    pub(super) async fn ask(&self, when: When, sent: &Sent) -> Reply {
+        let address = self.at[&when.place()];
+        match &sent.call {
+            Call::Http => self.ask_http(address, when, sent).await,
+            Call::Infer(request) => {
+                let mut request = tonic::Request::new(request.clone());
+                if when == When::DeadlinePassed {
+                    request.set_timeout(std::time::Duration::from_millis(WAIT_MS));
+                }
+                reply_of_call(
+                    Remote::to(address)
+                        .infer(request)
+                        .await
+                        .map(|answer| format!("ModelInferResponse of model {}", answer.model_name)),
+                )
+            }
+            Call::Ready => {
+                let path = "/inference.GRPCInferenceService/ServerReady";
+                let asked = crate::support::grpc::inference::ServerReadyRequest {};
+                let answer = Remote::to(address)
+                    .call::<_, crate::support::grpc::inference::ServerReadyResponse>(path, asked)
+                    .await;
+                reply_of_call(
+                    answer.map(|answer| {
+                        format!("ServerReadyResponse {{ ready: {} }}", answer.into_inner().ready)
+                    }),
+                )
+            }
+        }
+    }
+
+    async fn ask_http(&self, address: SocketAddr, when: When, sent: &Sent) -> Reply {
+        let uri = format!("http://{address}{}", sent.path);
+        let mut request = Request::builder().method(sent.method.clone()).uri(uri);
+        for (name, value) in &sent.headers {
+            request = request.header(*name, *value);
+        }
+        if when == When::DeadlinePassed {
+            request = request.header("x-request-timeout-ms", WAIT_MS);
+        }
+        let response = self.http.request(request.body(Full::new(sent.body.clone())).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        assert!(parts.headers.contains_key("x-request-id"), "{when:?} {}", sent.path);
+        let told = [
+            "content-type",
+            "retry-after",
+            "allow",
+            "accept-encoding",
+            "connection",
+            "grpc-status",
+            "grpc-message",
+        ];
+        let header = |name: &&str| {
+            let value = parts.headers.get(*name)?.to_str().unwrap();
+            Some(if *name == "retry-after" {
+                "retry-after: N".to_owned()
+            } else {
+                format!("{name}: {value}")
+            })
+        };
+        let body = if parts.status.is_success() && when == When::AskedWhileDraining {
+            "the answer".to_owned()
+        } else {
+            settled(&String::from_utf8_lossy(&body))
+        };
+        Reply { status: parts.status.to_string(), headers: told.iter().filter_map(header).collect(), body }
+    }
+}
+
+/// What is the same every time.
+fn settled(body: &str) -> String {
+    let body = numbered(body, "passed after ");
+    let body = numbered(&body, "\"retry_after_ms\":");
+    match body.split_once("\"request_id\":\"") {
+        None => body,
+        Some((head, rest)) => {
+            let rest = rest.split_once('"').map_or("", |(_, rest)| rest);
+            format!("{head}\"request_id\":\"…\"{rest}")
+        }
+    }
+}
+
+/// The text with an N for every number that comes after these words.
+fn numbered(text: &str, words: &str) -> String {
+    let mut parts = text.split(words);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let after = part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        format!("{text}{words}N{after}")
+    })
+}
+
+fn reply_of_call(answered: Result<String, tonic::Status>) -> Reply {
+    match answered {
+        Ok(body) => Reply { status: "OK".to_owned(), headers: Vec::new(), body },
+        Err(status) => {
+            let pushback = status.metadata().get("grpc-retry-pushback-ms");
+            Reply {
+                status: format!("{:?} ({})", status.code(), i32::from(status.code())),
+                headers: pushback.map(|_| "grpc-retry-pushback-ms: N".to_owned()).into_iter().collect(),
+                body: settled(status.message()),
+            }
+        }
+    }
+}
+
+/// Models of every state; returns when all but `waiting` are settled.
+async fn load_all_but_one(gateway: &Gateway, folder: &Path, gated: mpsc::Receiver<()>) {
+    models::tiny_text(folder, "sentiment", 1);
+    models::tiny_image(folder, "digits", 1);
+    for (name, seed) in [("broken", 2), ("waiting", 3)] {
+        models::tiny_text(folder, name, seed);
+    }
+    std::fs::remove_file(folder.join("broken/1/weights.safetensors")).unwrap();
+    let pipeline =
+        pipeline::Config { device: DeviceChoice::Cpu, engine_rows: Some(8), ..pipeline::Config::default() };
+    let directory = Directory { path: folder.to_owned(), pipeline };
+    let registry = Arc::clone(&gateway.registry);
+    std::thread::spawn(move || registry.reconcile(&Gated { directory, gate: Mutex::new(gated) }));
+    let loading = |registry: &Registry<Pipeline>| {
+        let Ok(model) = registry.model("waiting") else { return false };
+        model.versions.iter().any(|version| matches!(version.state, State::Loading))
+    };
+    // Models are loaded in the order of their names.
+    while !loading(&gateway.registry) {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+/// A server that computes a long text for long, one row at a time.
+fn slow(folder: &Path) -> Gateway {
+    models::slow_text(folder, "sentiment");
+    let gateway = gateway(config());
+    let pipeline = pipeline::Config {
+        device: DeviceChoice::Cpu,
+        engine_rows: Some(1),
+        queue_rows_max: QUEUE_ROWS,
+        ..pipeline::Config::default()
+    };
+    gateway.registry.reconcile(&Directory { path: folder.to_owned(), pipeline });
+    gateway
+}
