@@ -21,7 +21,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 FROM scratch
 LABEL org.opencontainers.image.title="sconce" \
       org.opencontainers.image.description="Serves text and image models over HTTP" \
-      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
+      com.amazonaws.sagemaker.capabilities.multi-models=true
 COPY --from=build /image /
 COPY models /models
 # Where the models directory is by default: said in a variable, it would go before what a platform says.
