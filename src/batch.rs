@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod future;
 mod layer;
+mod lone;
 mod message;
 mod queue;
 mod rate;

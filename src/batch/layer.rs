@@ -1,5 +1,7 @@
 //! The tower layer: a function that makes engines becomes a [`Batch`] service of rows.
 
+use std::time::Duration;
+
 use super::{Batch, Engine};
 
 /// How a batching layer is set up.
@@ -19,9 +21,12 @@ pub struct Config {
     pub work_unit: &'static str,
     /// Worker threads, each with an engine of its own; at least 1.
     pub workers: usize,
+    /// A row that is expected to take no longer is computed on its caller's thread, by one more engine, when no worker has
+    /// anything to do; `None`: never.
+    pub lone_row_max: Option<Duration>,
 }
 
-/// Makes a [`Batch`] of a function that makes engines, one a worker, each on its worker's own thread.
+/// Makes a [`Batch`] of a function that makes engines, one a worker, each on its worker's own thread, and one for callers.
 ///
 /// A worker whose engine cannot be made (the function panics) ends; when the last one has ended, the layer is closed
 /// and every waiting row is answered with [`super::Error::Closed`].

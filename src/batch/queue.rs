@@ -120,11 +120,16 @@ impl<R, A> Queue<R, A> {
         self.lock().waiting.len()
     }
 
-    /// Enqueues a row.
+    /// Enqueues a row, unless it is given back: no worker has anything to do, and it is expected to take no longer than
+    /// `lone_max`.
     ///
     /// # Errors
     /// [`Error::Full`] or [`Error::Closed`].
-    pub(super) fn push(&self, message: Message<R, A>) -> Result<(), Error> {
+    pub(super) fn push(
+        &self,
+        message: Message<R, A>,
+        lone_max: Option<Duration>,
+    ) -> Result<Option<Message<R, A>>, Error> {
         let (mut state, work) = (self.lock(), message.work);
         if state.open && state.full(&self.bounds, work).is_some() && self.gone.swap(0, Ordering::Relaxed) > 0
         {
@@ -138,6 +143,11 @@ impl<R, A> Queue<R, A> {
         if !state.open {
             return Err(Error::Closed);
         }
+        if lone_max
+            .is_some_and(|max| state.quiet() && state.rate.expected(work).is_some_and(|took| took <= max))
+        {
+            return Ok(Some(message));
+        }
         if let Some((unit, waiting, max)) = state.full(&self.bounds, work) {
             let retry_after = state.rate.retry_after(state.work, state.alive);
             return Err(Error::Full { unit, waiting, max, retry_after });
@@ -147,7 +157,7 @@ impl<R, A> Queue<R, A> {
         drop(state);
         self.meter.enqueued(work);
         self.changed.notify_one();
-        Ok(())
+        Ok(None)
     }
 
     /// Takes a share of what waits for a worker with `room` that holds `held` rows; rows in vain are dropped on the
@@ -263,6 +273,11 @@ impl<R, A> State<R, A> {
     /// Workers asleep, less one for each row that waits and will wake one.
     fn spare(&self) -> usize {
         self.idle.saturating_sub(self.waiting.len())
+    }
+
+    /// Whether every worker is asleep and none is about to be woken.
+    fn quiet(&self) -> bool {
+        self.waiting.is_empty() && self.idle == self.alive
     }
 
     /// Whether a row of this work goes beyond a bound: which, what waits, and the bound. An empty queue has room for any

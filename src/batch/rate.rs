@@ -26,11 +26,16 @@ impl Rate {
         self.busy_seconds = self.busy_seconds.mul_add(fade, seconds);
     }
 
+    /// How long a worker is expected to be busy with so much work; `None` before anything was answered.
+    pub(super) fn expected(&self, work: usize) -> Option<Duration> {
+        Duration::try_from_secs_f64(work as f64 * self.busy_seconds / self.work).ok()
+    }
+
     /// When `workers` will have worked off the work that waits: callers that come back at the first free place are mostly
     /// refused again.
     pub(super) fn retry_after(&self, waiting: usize, workers: usize) -> Duration {
-        let seconds = waiting as f64 * self.busy_seconds / (self.work * workers.max(1) as f64);
-        Duration::try_from_secs_f64(seconds).unwrap_or(UNKNOWN).clamp(RETRY_MIN, RETRY_MAX)
+        let one = self.expected(waiting);
+        one.map_or(UNKNOWN, |one| one.div_f64(workers.max(1) as f64)).clamp(RETRY_MIN, RETRY_MAX)
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::future::{ResponseFuture, Waiting};
+use super::lone::Lone;
 use super::message::{Message, Ticket};
 use super::queue::{Bounds, Queue};
 use super::tally::Executions;
-use super::worker::{self, StepClocks};
+use super::worker::{self, MakeEngine, Seat, StepClocks};
 use super::{Config, Done, Engine, Error, Job};
 use crate::limits::WORKERS_MAX;
 use crate::telemetry::metrics::{BatchMeter, RowOutcome};
@@ -26,6 +27,7 @@ pub struct Batch<E: Engine> {
 struct Owner<E: Engine> {
     queue: Arc<Queue<E::Row, E::Answer>>,
     clocks: Arc<StepClocks>,
+    lone: Option<Lone<E>>,
 }
 
 impl<E: Engine> Batch<E> {
@@ -33,9 +35,19 @@ impl<E: Engine> Batch<E> {
     pub(super) fn start(config: &Config, make_engine: impl Fn() -> E + Send + Sync + 'static) -> Self {
         let workers = config.workers.clamp(1, WORKERS_MAX);
         let queue = Arc::new(Queue::new(Bounds::new(config), workers, BatchMeter::new(&config.name)));
-        let clocks = Arc::new(StepClocks::new(workers));
-        worker::spawn(&config.name, make_engine, &queue, &clocks);
-        Self { owner: Arc::new(Owner { queue, clocks }) }
+        // One for each worker, and one for the callers.
+        let clocks = Arc::new(StepClocks::new(workers + 1));
+        let make_engine: Arc<MakeEngine<E>> = Arc::new(make_engine);
+        let seat = |index| Seat {
+            name: config.name.clone(),
+            index,
+            make_engine: Arc::clone(&make_engine),
+            queue: Arc::clone(&queue),
+            clocks: Arc::clone(&clocks),
+        };
+        (0..workers).for_each(|index| worker::spawn(seat(index)));
+        let lone = config.lone_row_max.and_then(|took_max| Lone::new(seat(workers), took_max));
+        Self { owner: Arc::new(Owner { queue, clocks, lone }) }
     }
 
     /// Rows waiting now.
@@ -101,7 +113,8 @@ impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
         Poll::Ready(Ok(()))
     }
 
-    /// Enqueues at once. Dropping the future drops the row.
+    /// Enqueues at once, or computes the row at once if that is soon done and nobody else has anything to do. Dropping the
+    /// future drops the row.
     fn call(&mut self, Job { row, work, deadline }: Job<E::Row>) -> Self::Future {
         let queue = &self.owner.queue;
         let enqueued = Instant::now();
@@ -112,8 +125,12 @@ impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
         let (sender, reply) = oneshot::channel();
         let ticket = Ticket { enqueued, deadline, reply: sender };
         let work = work.max(1);
-        match queue.push(Message { row, work, ticket }) {
-            Ok(()) => {
+        let lone = self.owner.lone.as_ref().and_then(Lone::seize);
+        match queue.push(Message { row, work, ticket }, lone.as_ref().map(|lone| lone.took_max)) {
+            Ok(given_back) => {
+                if let (Some(lone), Some(message)) = (lone, given_back) {
+                    lone.compute(message);
+                }
                 let gone = Arc::clone(queue.gone());
                 ResponseFuture::waiting(Waiting { reply, enqueued, deadline, gone, alarm: None })
             }

@@ -13,7 +13,7 @@ use super::toy::{Countdown, Event, Fate, Row, Stage, answer, row};
 use super::{Batch, BatchLayer, Config, Error, Job, ResponseFuture};
 
 /// Nothing here takes long; what does hangs, and the test says so.
-const HANGING: Duration = Duration::from_mins(1);
+pub(super) const HANGING: Duration = Duration::from_mins(1);
 
 /// One worker, rows alone bounded.
 pub(super) fn config(name: &str, queue_rows_max: usize) -> Config {
@@ -24,6 +24,7 @@ pub(super) fn config(name: &str, queue_rows_max: usize) -> Config {
         step_work_max: None,
         work_unit: "tokens",
         workers: 1,
+        lone_row_max: None,
     }
 }
 
@@ -42,7 +43,7 @@ fn staged(capacity: usize, queue_rows_max: usize) -> (Batch<Countdown>, Stage, R
     (batch(1, queue_rows_max, move || engines.engine(capacity)), stage, events)
 }
 
-fn send(batch: &Batch<Countdown>, row: Row) -> ResponseFuture<u64> {
+pub(super) fn send(batch: &Batch<Countdown>, row: Row) -> ResponseFuture<u64> {
     batch.clone().call(Job { row, work: 1, deadline: None })
 }
 
@@ -51,11 +52,11 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(HANGING, future).await.expect("it hangs") })
 }
 
-fn outcome(future: ResponseFuture<u64>) -> Result<u64, Error> {
+pub(super) fn outcome(future: ResponseFuture<u64>) -> Result<u64, Error> {
     run(future).map(|done| done.answer)
 }
 
-fn heard(events: &Receiver<Event>) -> Event {
+pub(super) fn heard(events: &Receiver<Event>) -> Event {
     events.recv_timeout(HANGING).expect("the engine is not called")
 }
 

@@ -11,6 +11,7 @@ use super::queue::{Queue, Taken};
 use super::tally::Admission;
 use super::{Engine, Error, RowError};
 use crate::limits::ENGINE_ROWS_MAX;
+use crate::telemetry::metrics::DispatchReason;
 
 /// Since when each worker has been in its engine, in nanoseconds after `origin`; 0 when it is not.
 #[derive(Debug)]
@@ -43,40 +44,27 @@ impl StepClocks {
     }
 }
 
-/// Starts a worker for each clock; one that the system refuses counts as ended.
-pub(super) fn spawn<E: Engine>(
-    name: &str,
-    make_engine: impl Fn() -> E + Send + Sync + 'static,
-    queue: &Arc<Queue<E::Row, E::Answer>>,
-    clocks: &Arc<StepClocks>,
-) {
-    let make_engine: Arc<MakeEngine<E>> = Arc::new(make_engine);
-    for index in 0..clocks.entered.len() {
-        let seat = Seat {
-            name: name.to_owned(),
-            index,
-            make_engine: Arc::clone(&make_engine),
-            queue: Arc::clone(queue),
-            clocks: Arc::clone(clocks),
-        };
-        // The index comes first: the system cuts thread names at 15 bytes.
-        let thread = thread::Builder::new().name(format!("{index} {}", name.replace('\0', "")));
-        if let Err(error) = thread.spawn(move || seat.work()) {
-            tracing::error!(model = name, worker = index, "no thread for a worker: {error}");
-            queue.worker_ended();
-        }
+/// Starts a worker on this seat; one that the system refuses counts as ended.
+pub(super) fn spawn<E: Engine>(seat: Seat<E>) {
+    let (name, index, queue) = (seat.name.clone(), seat.index, Arc::clone(&seat.queue));
+    // The index comes first: the system cuts thread names at 15 bytes.
+    let thread = thread::Builder::new().name(format!("{index} {}", name.replace('\0', "")));
+    if let Err(error) = thread.spawn(move || seat.work()) {
+        tracing::error!(model = name, worker = index, "no thread for a worker: {error}");
+        queue.worker_ended();
     }
 }
 
-type MakeEngine<E> = dyn Fn() -> E + Send + Sync;
+pub(super) type MakeEngine<E> = dyn Fn() -> E + Send + Sync;
 
 /// What a worker is given.
-struct Seat<E: Engine> {
-    name: String,
-    index: usize,
-    make_engine: Arc<MakeEngine<E>>,
-    queue: Arc<Queue<E::Row, E::Answer>>,
-    clocks: Arc<StepClocks>,
+pub(super) struct Seat<E: Engine> {
+    pub(super) name: String,
+    /// Which of the clocks is its own.
+    pub(super) index: usize,
+    pub(super) make_engine: Arc<MakeEngine<E>>,
+    pub(super) queue: Arc<Queue<E::Row, E::Answer>>,
+    pub(super) clocks: Arc<StepClocks>,
 }
 
 /// Says at the end of a worker, however it comes, that it ended.
@@ -91,21 +79,9 @@ impl<R, A> Drop for Ended<R, A> {
 impl<E: Engine> Seat<E> {
     fn work(self) {
         let _ended = Ended(Arc::clone(&self.queue));
-        let Some((engine, capacity)) = self.make_engine() else {
-            tracing::error!(model = self.name, worker = self.index, "the worker has no engine and ends");
-            return;
-        };
-        let slots = (0..capacity).map(|_| None).collect();
-        Worker {
-            seat: self,
-            engine,
-            slots,
-            held: 0,
-            lent: 0,
-            finished: Vec::new(),
-            unreported: Duration::ZERO,
+        if let Some(worker) = Worker::seated(self) {
+            worker.run();
         }
-        .run();
     }
 
     /// An engine and its capacity, unless making one panics.
@@ -137,7 +113,8 @@ struct Held<E: Engine> {
     admission: Arc<Admission>,
 }
 
-struct Worker<E: Engine> {
+/// An engine and the rows that it holds.
+pub(super) struct Worker<E: Engine> {
     seat: Seat<E>,
     engine: E,
     slots: Vec<Option<Held<E>>>,
@@ -151,12 +128,47 @@ struct Worker<E: Engine> {
 }
 
 /// The engine cannot be brought back to a sound state: the worker ends.
-struct Broken;
+pub(super) struct Broken;
 
 impl<E: Engine> Worker<E> {
+    /// With an engine of its own, unless making one panics.
+    pub(super) fn seated(seat: Seat<E>) -> Option<Self> {
+        let Some((engine, capacity)) = seat.make_engine() else {
+            tracing::error!(model = seat.name, worker = seat.index, "the worker has no engine and ends");
+            return None;
+        };
+        let slots = (0..capacity).map(|_| None).collect();
+        let (finished, unreported) = (Vec::new(), Duration::ZERO);
+        Some(Self { seat, engine, slots, held: 0, lent: 0, finished, unreported })
+    }
+
+    /// Computes and answers one row, past the queue.
+    pub(super) fn serve_one(&mut self, message: Message<E::Row, E::Answer>) -> Result<(), Broken> {
+        self.seat.queue.meter.dispatched(1, DispatchReason::Idle);
+        self.seat.queue.meter.waited(message.ticket.enqueued.elapsed());
+        let served = self.admit_all(vec![message]).and_then(|()| self.finish());
+        if served.is_err() {
+            self.give_up();
+        }
+        served
+    }
+
+    /// Steps until no row is left.
+    fn finish(&mut self) -> Result<(), Broken> {
+        while self.held > 0 {
+            self.step()?;
+            self.evict_in_vain()?;
+        }
+        Ok(())
+    }
+
     fn run(mut self) {
         while let Ok(true) = self.advance() {}
-        // Only a broken engine leaves rows here.
+        self.give_up();
+    }
+
+    /// Answers the rows that a broken engine leaves.
+    fn give_up(&mut self) {
         for held in self.take_held() {
             held.ticket.answer(Err(Error::Panicked), &self.seat.queue.meter);
         }

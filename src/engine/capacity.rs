@@ -9,7 +9,7 @@ use super::{Plan, PlannedEngine};
 use crate::kernels::lstm::TILE_ROWS;
 use crate::limits::{
     COST_CANDLE_MS_MAX, COST_KERNELS_MS_MAX, ENGINE_ROWS_AUTO_CPU_MAX, ENGINE_ROWS_AUTO_DEVICE_MAX,
-    ENGINE_ROWS_DEFAULT, ENGINE_ROWS_MAX, STEP_PIXELS_MAX, STEP_TOKENS_MAX,
+    ENGINE_ROWS_DEFAULT, ENGINE_ROWS_MAX, LONE_ROW_US_MAX, STEP_PIXELS_MAX, STEP_TOKENS_MAX,
 };
 use crate::nn::Architecture;
 use crate::value::Features;
@@ -58,6 +58,14 @@ impl Plan {
                 Architecture::ConvClassifier(_) => STEP_PIXELS_MAX,
             }),
         }
+    }
+
+    /// The longest that a row may be expected to take and still be computed by its caller on an idle server. `None` where
+    /// a row starts threads or a device of its own.
+    #[must_use]
+    pub fn lone_row_max(&self) -> Option<Duration> {
+        let kernels = !matches!(self, Self::Candle(..));
+        kernels.then_some(Duration::from_micros(LONE_ROW_US_MAX))
     }
 
     /// `None` when the engine refuses the rows or panics; a version that does either is found out by its golden samples.

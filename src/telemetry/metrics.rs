@@ -89,7 +89,7 @@ fn describe() {
         Unit::Count,
         "Times that rows went from the queue into an engine, by model and by what ended the taking: drained (nothing \
          waits any more), full (the engine has no more room), budget (a step's tokens or pixels), shared (idle workers \
-         have the rest)."
+         have the rest), idle (all of them were: the caller computed its row)."
     );
     describe_histogram!(
         BATCH_DISPATCH_ROWS,
@@ -151,10 +151,12 @@ pub enum DispatchReason {
     Budget,
     /// The rest is left to idle workers.
     Shared,
+    /// All workers are: the caller computes its row.
+    Idle,
 }
 
 impl DispatchReason {
-    const ALL: [Self; 4] = [Self::Drained, Self::Full, Self::Budget, Self::Shared];
+    const ALL: [Self; 5] = [Self::Drained, Self::Full, Self::Budget, Self::Shared, Self::Idle];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -162,6 +164,7 @@ impl DispatchReason {
             Self::Full => "full",
             Self::Budget => "budget",
             Self::Shared => "shared",
+            Self::Idle => "idle",
         }
     }
 }

@@ -148,6 +148,7 @@ fn start(plan: &Plan, Setup { capacity, workers, step_work_max }: Setup) -> Batc
         step_work_max,
         work_unit: "tokens",
         workers,
+        lone_row_max: Some(Duration::MAX),
     };
     BatchLayer::new(config).layer(move || plan.engine(capacity))
 }

@@ -23,13 +23,14 @@ fn config(name: &str) -> Config {
         step_work_max: Some(10),
         work_unit: "pixels",
         workers: 2,
+        lone_row_max: None,
     }
 }
 
 fn push(queue: &Queue<usize, ()>, work: usize) -> Result<Waiting, Error> {
     let (reply, waiting) = oneshot::channel();
     let ticket = Ticket { enqueued: Instant::now(), deadline: None, reply };
-    queue.push(Message { row: work, work, ticket }).map(|()| waiting)
+    queue.push(Message { row: work, work, ticket }, None).map(|_| waiting)
 }
 
 fn take(queue: &Queue<usize, ()>, room: usize, held: usize) -> Vec<usize> {
