@@ -67,13 +67,21 @@ enum Verb {
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    if let Some(base) = train::sagemaker::called(&arguments) {
+        return ended(train::sagemaker::run(&base));
+    }
     let parsed =
         command().try_get_matches_from(arguments).and_then(|matches| Line::from_arg_matches(&matches));
-    let done = match parsed {
-        Ok(Line { verb: Some(verb) }) => act(verb),
-        Ok(Line { verb: None }) => output::print(&command().render_help().to_string()),
-        Err(said) => return answered_by_clap(&said),
-    };
+    match parsed {
+        Ok(Line { verb: Some(verb) }) => ended(act(verb)),
+        Ok(Line { verb: None }) => ended(output::print(&command().render_help().to_string())),
+        Err(said) => answered_by_clap(&said),
+    }
+}
+
+/// The exit code; why it is not 0 goes to standard error.
+fn ended(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

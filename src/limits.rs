@@ -240,6 +240,12 @@ pub const DATASET_FILE_BYTES_MAX: u64 = 4 * 1024 * MIB as u64;
 pub const RECIPE_EPOCHS_MAX: u64 = 100_000;
 /// Rows of one training batch.
 pub const RECIPE_BATCH_MAX: usize = 65_536;
+/// Seconds that a run which is asked to end may spend on figures of what it leaves: platforms kill after 120.
+pub const STOP_FIGURES_SECONDS_MAX: u64 = 20;
+/// Bytes of a file by which a platform tells what to train.
+pub const PLATFORM_FILE_BYTES_MAX: u64 = MIB as u64;
+/// Characters of a training job's failure that the platform shows.
+pub const FAILURE_CHARACTERS_MAX: usize = 1024;
 /// Mistakes that a training report shows.
 pub const REPORT_MISTAKES_MAX: usize = 24;
 /// Bytes of a picture that is kept whole as a golden sample; a larger one is kept small.

@@ -29,3 +29,4 @@ pub mod session;
 
 pub use data::{BadRows, DataError};
 pub use interrupt::Interrupt;
+pub use position::EpochFigures;

@@ -1,18 +1,22 @@
 //! `sconce train`: from data and a recipe to a published version, and the command that serves it.
 
+pub(super) mod sagemaker;
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::{Failure, output};
-use crate::train::session::{self, Options, Overrides, SessionError, Start};
+use crate::train::session::{self, Options, Overrides, SessionError, Start, Stop};
 use crate::train::{BadRows, Interrupt};
 use crate::value::Task;
 
 /// Trains a text or image classifier and publishes it as the next version of a model
 ///
-/// Text: a .tsv or .csv with the columns text and label, or a .jsonl of {"text", "label"}. Pictures: a folder with a
-/// folder of pictures a class, or a .csv with the columns path and label.
+/// Text: a .tsv or .csv with the columns text and label, a .jsonl of {"text", "label"}, or a folder of such files.
+/// Pictures: a folder with a folder of pictures a class, or a .csv with the columns path and label. Without any argument
+/// it runs the job that a training platform has put into /opt/ml (docs/training.md).
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// What is classified
@@ -105,6 +109,7 @@ fn options(arguments: Arguments) -> Options {
         valid: arguments.valid,
         out: arguments.out,
         recipe: arguments.recipe,
+        settings: BTreeMap::new(),
         overrides: Overrides {
             seed: arguments.seed,
             epochs: arguments.epochs,
@@ -120,17 +125,23 @@ fn options(arguments: Arguments) -> Options {
             (false, false) => Start::Fresh,
         },
         checkpoint_steps: arguments.checkpoint_every,
+        checkpoints: None,
+        stop: Stop::Checkpoint,
+        on_epoch: |_| (),
     }
 }
 
 fn failure(error: SessionError) -> Failure {
     match error {
         SessionError::Output { .. } => Failure::usage(error),
-        SessionError::Recipe(..) | SessionError::Data(_) => Failure::data(error),
+        SessionError::Recipe(..)
+        | SessionError::Name { .. }
+        | SessionError::Value { .. }
+        | SessionError::Data(_) => Failure::data(error),
         SessionError::Another { .. } => {
             Failure::data(error).hint("give the same flags and data, or --restart to throw that run away")
         }
-        SessionError::Interrupted { .. } => {
+        SessionError::Interrupted(_) => {
             Failure::failed(error).hint(format!("it goes on with: {}", resuming(std::env::args_os())))
         }
         SessionError::Unfinished { .. }

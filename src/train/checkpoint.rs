@@ -84,7 +84,7 @@ impl Checkpoint {
     }
 }
 
-/// The folder of one run's checkpoints, inside the model's directory; model versions are never called so.
+/// The folder of one run's checkpoints.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     folder: PathBuf,
@@ -100,9 +100,14 @@ pub(crate) struct Found {
 }
 
 impl Store {
-    /// The store of a model directory.
+    /// The store inside a model directory; model versions are never called so.
     pub(crate) fn new(model_directory: &Path) -> Self {
-        Self { folder: model_directory.join(".checkpoint") }
+        Self::at(&model_directory.join(".checkpoint"))
+    }
+
+    /// The store in a folder of its own.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     /// Where it is.

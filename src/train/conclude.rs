@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use candle_core::Device;
@@ -14,11 +15,11 @@ use super::examples::{Example, read_input};
 use super::fit::Fit;
 use super::progress::duration;
 use super::report::{self, Mistake, Report};
-use super::session::{Options, SessionError};
+use super::session::{Options, SessionError, Stopped};
 use super::setup::Plan;
 use crate::engine::Precision;
 use crate::image::{Picture, decode};
-use crate::limits::{GOLDEN_PICTURE_BYTES_MAX, REPORT_MISTAKES_MAX};
+use crate::limits::{GOLDEN_PICTURE_BYTES_MAX, REPORT_MISTAKES_MAX, STOP_FIGURES_SECONDS_MAX};
 use crate::model::{self, Draft, GoldenInput, Manifest};
 use crate::name::Version;
 use crate::pipeline::record_golden;
@@ -33,23 +34,40 @@ const THUMBNAIL_SIDE: u32 = 96;
 pub(crate) struct Concluded {
     pub(crate) version: Version,
     pub(crate) summary: Vec<String>,
+    pub(crate) figures: Figures,
 }
 
-/// Evaluates, reports, publishes.
-pub(crate) fn conclude(options: &Options, plan: &Plan, fit: &Fit<'_>) -> Result<Concluded, SessionError> {
-    let (network, weights) =
-        fit.state.network(fit.state.best(), &Device::Cpu).map_err(SessionError::Failed)?;
+/// Evaluates, reports, publishes. Of a run that was asked to end: the best weights so far, or those that it had where no
+/// epoch has ended, and figures of as many validation rows as there is time for.
+pub(crate) fn conclude(
+    options: &Options,
+    plan: &Plan,
+    fit: &Fit<'_>,
+    stopped: Option<Stopped>,
+) -> Result<Concluded, SessionError> {
+    let model = match fit.state.best() {
+        none if none.is_empty() => &fit.state.model().map_err(SessionError::Failed)?,
+        best => best,
+    };
+    let (network, weights) = fit.state.network(model, &Device::Cpu).map_err(SessionError::Failed)?;
     let judge = Judge {
         runner: Runner::network(&network, &Device::Cpu),
         labels: &plan.labels,
         objective: plan.recipe.objective,
     };
     let rows = plan.validation_rows();
-    let answers = judge.answer(&rows).map_err(SessionError::Failed)?;
+    let answers = match stopped {
+        Some(_) => judge.answer_for(Duration::from_secs(STOP_FIGURES_SECONDS_MAX), &rows),
+        None => judge.answer(&rows),
+    };
+    let answers = answers.map_err(SessionError::Failed)?;
     let figures = judge.figures(&answers, &rows);
     let golden = record_golden(&plan.preparation, plan.tokenizer.as_ref(), &network, golden_inputs(plan))
         .map_err(SessionError::Failed)?;
-    let training = training_table(options, plan, fit, &figures).map_err(SessionError::Failed)?;
+    let mut training = training_table(options, plan, fit, &figures).map_err(SessionError::Failed)?;
+    if let Some(Stopped { epoch, .. }) = stopped {
+        training.insert("stopped_in_epoch".into(), value(epoch).map_err(SessionError::Failed)?);
+    }
     let manifest = Manifest {
         format: 1,
         task: plan.task,
@@ -84,7 +102,11 @@ pub(crate) fn conclude(options: &Options, plan: &Plan, fit: &Fit<'_>) -> Result<
         None => model::publish(&options.out, &draft)?,
     };
     let directory = options.out.join(version.to_string());
-    Ok(Concluded { version, summary: summary(&directory, plan, fit, &figures) })
+    let mut summary = summary(&directory, plan, fit, &figures);
+    if let Some(Stopped { epoch, epochs }) = stopped {
+        summary.insert(0, format!("asked to end in epoch {epoch} of {epochs}"));
+    }
+    Ok(Concluded { version, summary, figures })
 }
 
 /// The latest version, if it is of this very run: then the run was killed after publishing it.
@@ -97,7 +119,10 @@ fn published(out: &Path, manifest: &Manifest) -> Option<Version> {
 }
 
 fn summary(directory: &Path, plan: &Plan, fit: &Fit<'_>, figures: &Figures) -> Vec<String> {
-    let best = fit.position.best.unwrap_or_default();
+    let best = match fit.position.best {
+        Some(best) => format!("best epoch {} of {}", best.epoch, fit.position.epoch),
+        None => "no epoch has ended: the weights as they were".to_owned(),
+    };
     let skipped = match plan.skipped {
         0 => String::new(),
         count => format!(", {count} bad rows passed over"),
@@ -111,12 +136,7 @@ fn summary(directory: &Path, plan: &Plan, fit: &Fit<'_>, figures: &Figures) -> V
             figures.loss,
             figures.rows,
         ),
-        format!(
-            "best epoch {} of {}, {} of training",
-            best.epoch,
-            fit.position.epoch,
-            duration(fit.position.seconds)
-        ),
+        format!("{best}, {} of training", duration(fit.position.seconds)),
         format!("report: {}", directory.join("report.html").display()),
     ]
 }

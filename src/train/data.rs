@@ -93,15 +93,13 @@ impl DataError {
     }
 }
 
-/// Reads a data set: `.tsv`, `.csv` or `.jsonl` of texts; a folder a class or a `.csv` of `path,label` of pictures.
+/// Reads a data set: `.tsv`, `.csv` or `.jsonl` of texts, or a folder of such; a folder a class or a `.csv` of `path,label` of pictures.
 pub(crate) fn read(path: &Path, reading: Reading) -> Result<Dataset, DataError> {
     let is_folder = fs::metadata(path).map_err(|error| DataError::unusable(path, error))?.is_dir();
     let mut collector = Collector::new(reading);
     match (reading.task, is_folder) {
         (Task::TextClassification, false) => table::texts(path, &mut collector)?,
-        (Task::TextClassification, true) => {
-            return Err(DataError::unusable(path, "a folder: expected a .tsv, .csv or .jsonl file of texts"));
-        }
+        (Task::TextClassification, true) => table::folder(path, &mut collector)?,
         (Task::ImageClassification, true) => pictures::folder(path, &mut collector)?,
         (Task::ImageClassification, false) => pictures::table(path, &mut collector)?,
     }
@@ -176,6 +174,20 @@ impl Collector {
         self.dataset.sha256 = hexadecimal(&self.digest.finalize_reset());
         Ok(self.dataset)
     }
+}
+
+/// What a folder holds, hidden entries left out, in the order of the names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let unusable = |error| DataError::unusable(folder, error);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unusable)? {
+        let entry = entry.map_err(unusable)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The whole file, no larger than a data file may be.

@@ -3,6 +3,8 @@
 mod model;
 mod runner;
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 
 use super::loss::Loss;
@@ -85,10 +87,39 @@ pub(crate) struct Judge<'a> {
 impl Judge<'_> {
     /// Answers all rows, in their order.
     pub(crate) fn answer(&self, rows: &[(&Features, &[u32])]) -> Result<Vec<Answered>, String> {
+        Ok(self.answer_unless(rows, || false)?.unwrap_or_default())
+    }
+
+    /// Answers the first rows, as many as there is time for, and one batch at least.
+    pub(crate) fn answer_for(
+        &self,
+        time: Duration,
+        rows: &[(&Features, &[u32])],
+    ) -> Result<Vec<Answered>, String> {
+        let began = Instant::now();
+        let mut answers = Vec::new();
+        for some in rows.chunks(BATCH_ROWS) {
+            if !answers.is_empty() && began.elapsed() >= time {
+                break;
+            }
+            answers.extend(self.answer(some)?);
+        }
+        Ok(answers)
+    }
+
+    /// Answers all rows, in their order; none, when asked to end before the last batch.
+    pub(crate) fn answer_unless(
+        &self,
+        rows: &[(&Features, &[u32])],
+        ends: impl Fn() -> bool,
+    ) -> Result<Option<Vec<Answered>>, String> {
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|index| rows.get(*index).map(|(features, _)| features.work()));
         let mut answers: Vec<Option<Answered>> = vec![None; rows.len()];
         for indices in order.chunks(BATCH_ROWS) {
+            if ends() {
+                return Ok(None);
+            }
             let batch: Vec<_> = indices.iter().filter_map(|index| rows.get(*index).copied()).collect();
             for (index, answer) in indices.iter().zip(self.answer_batch(&batch)?) {
                 if let Some(place) = answers.get_mut(*index) {
@@ -96,7 +127,7 @@ impl Judge<'_> {
                 }
             }
         }
-        Ok(answers.into_iter().flatten().collect())
+        Ok(Some(answers.into_iter().flatten().collect()))
     }
 
     fn answer_batch(&self, rows: &[(&Features, &[u32])]) -> Result<Vec<Answered>, String> {

@@ -12,7 +12,7 @@ use super::order::batches;
 use super::position::{EpochFigures, Position};
 use super::progress::{Moment, Progress};
 use super::recipe::Metric;
-use super::session::SessionError;
+use super::session::{SessionError, Stopped};
 use super::setup::Plan;
 use super::state::{State, Step, values};
 use crate::nn::{Batch, Mode};
@@ -87,21 +87,25 @@ impl<'a> Fit<'a> {
                 self.position.seconds += began.elapsed().as_secs_f64();
                 progress.step(self.moment());
                 if interrupt.is_set() {
-                    self.save()?;
-                    return Err(SessionError::Interrupted {
-                        epoch: self.position.epoch + 1,
-                        epochs: recipe.epochs,
-                    });
+                    return self.stop();
                 }
                 if self.position.step.is_multiple_of(self.checkpoint_steps) {
                     self.save()?;
                 }
             }
-            self.end_epoch(steps_per_epoch, progress)?;
+            let Some(figures) = self.validate(interrupt)? else { return self.stop() };
+            self.end_epoch(steps_per_epoch, &figures, progress)?;
             self.save()?;
         }
         progress.end();
         Ok(())
+    }
+
+    /// Writes a checkpoint and ends.
+    fn stop(&self) -> Result<(), SessionError> {
+        self.save()?;
+        let stopped = Stopped { epoch: self.position.epoch + 1, epochs: self.plan.recipe.epochs };
+        Err(SessionError::Interrupted(stopped))
     }
 
     fn moment(&self) -> Moment {
@@ -218,9 +222,12 @@ impl<'a> Fit<'a> {
         answer.len() == labels.len() && answer.iter().all(|label| labels.contains(label))
     }
 
-    fn end_epoch(&mut self, steps_per_epoch: u64, progress: &Progress) -> Result<(), SessionError> {
-        let model = self.state.model().map_err(SessionError::Failed)?;
-        let figures = self.validate(&model)?;
+    fn end_epoch(
+        &mut self,
+        steps_per_epoch: u64,
+        figures: &Figures,
+        progress: &Progress,
+    ) -> Result<(), SessionError> {
         let recipe = &self.plan.recipe;
         let moment = self.moment();
         let epoch = EpochFigures {
@@ -238,25 +245,25 @@ impl<'a> Fit<'a> {
             Metric::Loss => -figures.loss,
         };
         if self.position.end_epoch(epoch, figure) {
-            self.state.keep(model);
+            self.state.keep(self.state.model().map_err(SessionError::Failed)?);
         }
         progress.epoch(&epoch, recipe.epochs, moment.rows);
         Ok(())
     }
 
-    fn validate(
-        &self,
-        model: &std::collections::BTreeMap<String, Vec<f32>>,
-    ) -> Result<Figures, SessionError> {
-        let (network, _) = self.state.network(model, &self.device).map_err(SessionError::Failed)?;
+    /// How the weights that would be the model now answer the validation rows; nothing when interrupted before that
+    /// is known.
+    fn validate(&self, interrupt: &Interrupt) -> Result<Option<Figures>, SessionError> {
+        let model = self.state.model().map_err(SessionError::Failed)?;
+        let (network, _) = self.state.network(&model, &self.device).map_err(SessionError::Failed)?;
         let judge = Judge {
             runner: Runner::network(&network, &self.device),
             labels: &self.plan.labels,
             objective: self.plan.recipe.objective,
         };
         let rows = self.plan.validation_rows();
-        let answers = judge.answer(&rows).map_err(SessionError::Failed)?;
-        Ok(judge.figures(&answers, &rows))
+        let answers = judge.answer_unless(&rows, || interrupt.is_set()).map_err(SessionError::Failed)?;
+        Ok(answers.map(|answers| judge.figures(&answers, &rows)))
     }
 
     fn save(&self) -> Result<(), SessionError> {

@@ -40,21 +40,21 @@ pub(crate) struct Best {
 
 /// What one epoch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct EpochFigures {
+pub struct EpochFigures {
     /// Its number, from 1.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
     /// Learning rate at its end.
-    pub(crate) learning_rate: f64,
+    pub learning_rate: f64,
     /// Mean loss over its training rows, as they were seen (with dropout and variation).
-    pub(crate) train_loss: f64,
+    pub train_loss: f64,
     /// Share of its training rows answered rightly, as they were seen.
-    pub(crate) train_accuracy: f64,
+    pub train_accuracy: f64,
     /// Mean loss over the validation rows.
-    pub(crate) valid_loss: f64,
+    pub valid_loss: f64,
     /// Share of the validation rows answered rightly.
-    pub(crate) valid_accuracy: f64,
+    pub valid_accuracy: f64,
     /// Macro-F1 over the validation rows.
-    pub(crate) valid_macro_f1: f64,
+    pub valid_macro_f1: f64,
 }
 
 impl Position {

@@ -12,6 +12,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The voice of a run.
 pub(crate) struct Progress {
+    on_epoch: fn(&EpochFigures),
     bar: Option<ProgressBar>,
     line: Instant,
     begun: Option<Begun>,
@@ -40,9 +41,9 @@ pub(crate) struct Moment {
 }
 
 impl Progress {
-    /// A silent start; the bar comes with [`begin`](Self::begin).
-    pub(crate) fn new() -> Self {
-        Self { bar: None, line: Instant::now(), begun: None }
+    /// A silent start; the bar comes with [`begin`](Self::begin). `on_epoch` is told of each epoch that ends.
+    pub(crate) fn new(on_epoch: fn(&EpochFigures)) -> Self {
+        Self { on_epoch, bar: None, line: Instant::now(), begun: None }
     }
 
     /// One line of news.
@@ -102,6 +103,7 @@ impl Progress {
             figures.valid_macro_f1,
             self.pace(rows),
         ));
+        (self.on_epoch)(figures);
     }
 
     /// Training ends: the bar goes.

@@ -1,5 +1,6 @@
 //! Recipes: TOML files that say how a network is trained. Data and output are not in them.
 
+mod keys;
 mod network;
 mod parse;
 
@@ -14,6 +15,7 @@ use crate::limits::{RECIPE_BATCH_MAX, RECIPE_EPOCHS_MAX, TEXT_TOKENS_MAX};
 use crate::text;
 use crate::value::{Objective, Task};
 
+pub(super) use keys::{Refused, over};
 pub(super) use network::NetworkRecipe;
 pub(super) use parse::RecipeError;
 

@@ -1,15 +1,18 @@
 //! A training run from its options to a published version.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 
 use super::checkpoint::{Checkpoint, Found, Store};
-use super::conclude;
+use super::conclude::{self, Concluded};
 use super::data::{BadRows, DataError};
+use super::evaluate::Figures;
 use super::fit::{Fit, Keeping};
 use super::interrupt::Interrupt;
 use super::lock::{Lock, LockError};
+use super::position::EpochFigures;
 use super::progress::Progress;
 use super::setup::Plan;
 use crate::model::PublishError;
@@ -29,6 +32,8 @@ pub struct Options {
     pub out: PathBuf,
     /// The recipe; the one compiled in when absent.
     pub recipe: Option<PathBuf>,
+    /// Keys of the recipe said one by one over it, by dotted name or its last part; values as text or as JSON.
+    pub settings: BTreeMap<String, String>,
     /// What flags say over the recipe.
     pub overrides: Overrides,
     /// What becomes of a bad row.
@@ -37,6 +42,22 @@ pub struct Options {
     pub start: Start,
     /// Steps between two checkpoints within an epoch.
     pub checkpoint_steps: u64,
+    /// The folder of checkpoints, which stays with the last of them; when absent, `.checkpoint` in `out`, which goes
+    /// with the run's end.
+    pub checkpoints: Option<PathBuf>,
+    /// What a run that is asked to end leaves.
+    pub stop: Stop,
+    /// Told of each epoch that ends.
+    pub on_epoch: fn(&EpochFigures),
+}
+
+/// What a run that is asked to end leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A checkpoint.
+    Checkpoint,
+    /// A checkpoint, and the best weights so far as a version.
+    Publish,
 }
 
 /// Keys of a recipe that flags may override.
@@ -67,7 +88,7 @@ pub enum Start {
     Restart,
 }
 
-/// A run that came to its end.
+/// A run that left a version.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// The version published.
@@ -78,6 +99,19 @@ pub struct Finished {
     pub models: PathBuf,
     /// What it came to, a line each.
     pub summary: Vec<String>,
+    /// How the version answers the validation rows.
+    pub figures: Figures,
+    /// Where it was asked to end, if it was.
+    pub stopped: Option<Stopped>,
+}
+
+/// Where a run was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// The epoch under way, from 1.
+    pub epoch: u64,
+    /// Epochs in all.
+    pub epochs: u64,
 }
 
 /// Why a run ended without a version.
@@ -94,6 +128,26 @@ pub enum SessionError {
     /// The recipe: where it is from, and what is wrong.
     #[error("{0}: {1}")]
     Recipe(String, String),
+    /// One of the keys said over the recipe is none.
+    #[error("{name}: {problem}")]
+    Name {
+        /// What was said.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The known name that is meant, maybe.
+        meant: Option<String>,
+    },
+    /// The value of one of the keys said over the recipe.
+    #[error("{name} = {value:?}: {problem}")]
+    Value {
+        /// The key, as it was said.
+        name: String,
+        /// What was said of it.
+        value: String,
+        /// What was expected.
+        problem: String,
+    },
     /// The data.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -120,13 +174,8 @@ pub enum SessionError {
     #[error("{0}")]
     Busy(String),
     /// The user or the system asked the run to end; a checkpoint is written.
-    #[error("interrupted in epoch {epoch} of {epochs}; a checkpoint is written")]
-    Interrupted {
-        /// The epoch under way, from 1.
-        epoch: u64,
-        /// Epochs in all.
-        epochs: u64,
-    },
+    #[error("interrupted in epoch {} of {}; a checkpoint is written", .0.epoch, .0.epochs)]
+    Interrupted(Stopped),
     /// Publishing.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -147,21 +196,29 @@ impl From<LockError> for SessionError {
 /// Why there is no version; a checkpoint stays where one was written.
 pub fn run(options: &Options, interrupt: &Interrupt) -> Result<Finished, SessionError> {
     let models = models_folder(&options.out)?;
-    let mut progress = Progress::new();
-    let store = Store::new(&options.out);
+    let mut progress = Progress::new(options.on_epoch);
+    let store = match &options.checkpoints {
+        Some(folder) => Store::at(folder),
+        None => Store::new(&options.out),
+    };
     // Before anything is written: a recipe or data that cannot be used leave no trace.
     let plan = Plan::new(options, &progress)?;
     let lock = Lock::take(store.folder())?;
     let from = checkpoint(options, &plan, &store, &progress)?;
     let keeping = Keeping { store: &store, steps: options.checkpoint_steps };
     let mut fit = Fit::new(&plan, from, &keeping, Device::Cpu)?;
-    fit.run(interrupt, &mut progress)?;
-    let concluded = conclude::conclude(options, &plan, &fit)?;
-    if let Err(error) = lock.remove_folder() {
+    let stopped = match (fit.run(interrupt, &mut progress), options.stop) {
+        (Err(SessionError::Interrupted(stopped)), Stop::Publish) => Some(stopped),
+        (ran, _) => ran.map(|()| None)?,
+    };
+    let Concluded { version, summary, figures } = conclude::conclude(options, &plan, &fit, stopped)?;
+    if options.checkpoints.is_none()
+        && let Err(error) = lock.remove_folder()
+    {
         progress.say(&format!("{} is left behind: {error}", store.folder().display()));
     }
-    let directory = options.out.join(concluded.version.to_string());
-    Ok(Finished { version: concluded.version, directory, models, summary: concluded.summary })
+    let directory = options.out.join(version.to_string());
+    Ok(Finished { version, directory, models, summary, figures, stopped })
 }
 
 /// The folder of models that `models/<name>` is in.

@@ -10,7 +10,7 @@ use super::data::{self, BadRows, DataError, Dataset, Reading, Row, Source, hexad
 use super::examples::{Examiner, Example, Variation};
 use super::loss::Loss;
 use super::progress::Progress;
-use super::recipe::{Recipe, RecipeError};
+use super::recipe::{Recipe, RecipeError, Refused, over};
 use super::session::{Options, SessionError};
 use crate::image::Preparation;
 use crate::limits::{LABELS_MAX, TOKENIZER_BYTES_MAX};
@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) inputs: BTreeMap<String, String>,
 }
 
-/// The recipe of the options: a file or the one compiled in, with the flags over it.
+/// The recipe of the options: a file or the one compiled in, with the settings and the flags over it.
 pub(super) fn recipe(options: &Options) -> Result<Recipe, SessionError> {
     let (text, from) = match &options.recipe {
         Some(path) => {
@@ -49,7 +49,14 @@ pub(super) fn recipe(options: &Options) -> Result<Recipe, SessionError> {
         None => (Recipe::default_text(options.task).to_owned(), "the default recipe".to_owned()),
     };
     let refused = |error: RecipeError| SessionError::Recipe(from.clone(), error.0);
-    let mut recipe = Recipe::parse(&text, options.task).map_err(refused)?;
+    let recipe = Recipe::parse(&text, options.task).map_err(refused)?;
+    let mut recipe = over(&recipe, &options.settings, options.task).map_err(|error| match error {
+        Refused::Name { name, problem, meant } => SessionError::Name { name, problem, meant },
+        Refused::Value { name, value, problem } => SessionError::Value { name, value, problem },
+        Refused::Together(error) => {
+            SessionError::Recipe(format!("{from} with the settings over it"), error.0)
+        }
+    })?;
     let overrides = &options.overrides;
     recipe.seed = overrides.seed.unwrap_or(recipe.seed);
     recipe.epochs = overrides.epochs.unwrap_or(recipe.epochs);
@@ -84,7 +91,7 @@ impl Plan {
             (training, validation, 0)
         };
         if training.is_empty() || validation.is_empty() {
-            let problem = "too few rows to hold some out for validation; give --valid";
+            let problem = "too few rows to hold some out for validation; give data to validate on, too";
             return Err(DataError::unusable(&options.data, problem).into());
         }
         let tokenizer = match task {

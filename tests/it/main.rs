@@ -33,6 +33,7 @@ mod oip_rest;
 mod parity;
 mod readme;
 mod sagemaker_hosting;
+mod sagemaker_training;
 mod serve_drain;
 mod serve_load;
 mod serve_swap;

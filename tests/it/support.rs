@@ -5,5 +5,6 @@ pub mod door;
 pub mod grpc;
 pub mod models;
 pub mod pictures;
+pub mod sagemaker;
 pub mod server;
 pub mod training;

@@ -1,11 +1,10 @@
 //! Pictures: a folder a class, or a `.csv` of `path,label` with paths relative to the file.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Collector, DataError, Source, read_file, table};
+use super::{Collector, DataError, Source, entries, read_file, table};
 
 /// Reads a folder of folders, one a class; classes and files in the order of their names.
 pub(super) fn folder(root: &Path, collector: &mut Collector) -> Result<(), DataError> {
@@ -71,24 +70,11 @@ fn place_in_class(file: &Path) -> String {
     format!("{}/{}\n", name(file.parent()), name(Some(file)))
 }
 
-/// What a folder holds, hidden entries left out, in the order of the names.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let unusable = |error| DataError::unusable(folder, error);
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unusable)? {
-        let entry = entry.map_err(unusable)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::{BadRows, Reading, Row, read};
-    use super::*;
     use crate::value::{Objective, Task};
 
     const READING: Reading = Reading {

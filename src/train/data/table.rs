@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use sha2::Digest as _;
 
-use super::{Collector, DataError, Source, read_file};
+use super::{Collector, DataError, Source, entries, read_file};
 use crate::name::nearest;
 
 /// Reads a table of texts; its extension says which kind.
@@ -21,6 +21,28 @@ pub(super) fn texts(path: &Path, collector: &mut Collector) -> Result<(), DataEr
             Err(DataError::unusable(path, format!("extension {other:?}, expected .tsv, .csv or .jsonl")))
         }
     }
+}
+
+/// Reads every table of texts in a folder, in the order of their names; those that begin with `_` are what other
+/// programs leave beside data (`_SUCCESS`).
+pub(super) fn folder(root: &Path, collector: &mut Collector) -> Result<(), DataError> {
+    let mut tables = 0;
+    for file in entries(root)? {
+        if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('_')) {
+            continue;
+        }
+        if file.is_file() && ["tsv", "csv", "jsonl"].contains(&extension(&file).as_str()) {
+            tables += 1;
+            texts(&file, collector)?;
+        } else {
+            collector
+                .bad(file.display().to_string(), "expected only .tsv, .csv and .jsonl files beside it")?;
+        }
+    }
+    if tables == 0 {
+        return Err(DataError::unusable(root, "no .tsv, .csv or .jsonl file of texts in it"));
+    }
+    Ok(())
 }
 
 pub(super) fn extension(path: &Path) -> String {
@@ -214,6 +236,33 @@ mod tests {
             assert_eq!(pairs(&read.rows), expected, "{name}");
             assert_eq!(read.sha256.len(), 64);
         }
+    }
+
+    #[test]
+    fn a_folder_of_tables_is_read_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |bad_rows| {
+            let reading =
+                Reading { task: Task::TextClassification, objective: Objective::MultiClass, bad_rows };
+            read(folder.path(), reading)
+        };
+        let empty = read(BadRows::Stop).unwrap_err().to_string();
+        assert!(empty.ends_with("no .tsv, .csv or .jsonl file of texts in it"), "{empty}");
+        for (name, content) in [
+            ("part-2.csv", "label,text\nx,second\n"),
+            ("part-1.tsv", "text\tlabel\nfirst\ty\n"),
+            ("_SUCCESS", ""),
+            (".crc", "x"),
+        ] {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        let rows = read(BadRows::Stop).unwrap().rows;
+        let expected = [("first", "y"), ("second", "x")].map(|(text, label)| (text.into(), label.into()));
+        assert_eq!(pairs(&rows), expected);
+        fs::write(folder.path().join("notes.txt"), "x").unwrap();
+        let stray = read(BadRows::Stop).unwrap_err().to_string();
+        assert!(stray.contains("notes.txt: expected only .tsv"), "{stray}");
+        assert_eq!(read(BadRows::Skip).unwrap().skipped, 1);
     }
 
     #[test]
