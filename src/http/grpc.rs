@@ -4,6 +4,7 @@
 //! [`call`] reads it, message by message, within the door's limits. What a message asks is answered by the protocol's
 //! core in [`oip`](super::oip), as over REST.
 
+mod arrival;
 mod call;
 mod config;
 mod contents;

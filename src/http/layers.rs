@@ -26,7 +26,21 @@ use crate::telemetry::metrics::record_request;
 const UNMATCHED: &str = "unmatched";
 
 /// Routes that machines ask every few seconds: in the log they would bury the rest.
-const PROBED: [&str; 5] = ["/health/live", "/health/ready", "/metrics", "/ping", "/health"];
+const PROBED: [&str; 13] = [
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+    "/ping",
+    "/health",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
 
 /// Which protocol a path belongs to.
 pub(super) type ProtocolOf = fn(&str) -> Protocol;

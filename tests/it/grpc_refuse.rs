@@ -5,8 +5,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Method;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use sconce::http::Config;
 use tonic::{Code, Request, Status};
+use tower::ServiceExt as _;
 
 use crate::support::door::{Ask, Served, config};
 use crate::support::grpc::inference::infer_parameter::ParameterChoice;
@@ -282,6 +284,22 @@ async fn a_call_ends_at_its_own_time() {
     let status = client.infer(own).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert!(status.message().starts_with("Request timeout expired"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_arrive_in_time_is_given_up() {
+    let (served, _) = served(Config { body_timeout: Duration::from_millis(20), ..config() });
+    // The beginning of a message of 9 bytes, and then nothing.
+    let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(&b"\0\0\0\0\x09sen"[..])]);
+    let body = axum::body::Body::from_stream(begun.chain(futures_util::stream::pending()));
+    let request =
+        axum::http::Request::post(INFER).header("content-type", "application/grpc").body(body).unwrap();
+    let answer = served.door.clone().oneshot(request).await.unwrap();
+    let status = Status::from_header_map(answer.headers()).unwrap();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::DeadlineExceeded, "the message did not arrive within 20 ms")
+    );
 }
 
 #[tokio::test]

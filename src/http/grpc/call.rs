@@ -12,6 +12,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Code as StatusOf, Status};
 use tower::Service;
 
+use super::arrival::Arriving;
 use super::{is_call, status};
 use crate::http::deadline::Deadline;
 use crate::http::problem::{Code, Problem};
@@ -66,6 +67,8 @@ where
     let allowed = allowed(request.headers(), &call.gateway.config)?;
     let deadline = Instant::now() + allowed;
     request.extensions_mut().insert(Deadline(deadline));
+    let time = call.gateway.config.body_timeout;
+    let request = request.map(|body| axum::body::Body::new(Arriving::new(body, time)));
     // The time is for calls of one message; a stream has begun to be answered at once.
     match tokio::time::timeout_at(deadline.into(), service.call(request)).await {
         Ok(Ok(response)) => told(response, call.message_bytes_max()),

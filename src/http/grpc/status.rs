@@ -22,7 +22,7 @@ pub(super) fn of(problem: &Problem) -> Status {
 
 fn code(problem: &Problem) -> StatusOf {
     match problem.code {
-        Code::DeadlineExceeded => StatusOf::DeadlineExceeded,
+        Code::DeadlineExceeded | Code::BodyTimeout => StatusOf::DeadlineExceeded,
         // There is no such service or method.
         Code::NotFound | Code::MethodNotAllowed | Code::UnsupportedMediaType => StatusOf::Unimplemented,
         _ => match Kind::of(problem) {
@@ -72,6 +72,7 @@ mod tests {
             (Code::ModelNotReady, StatusOf::Unavailable),
             (Code::ShuttingDown, StatusOf::Unavailable),
             (Code::DeadlineExceeded, StatusOf::DeadlineExceeded),
+            (Code::BodyTimeout, StatusOf::DeadlineExceeded),
             (Code::Internal, StatusOf::Internal),
         ];
         for (code, expected) in cases {
