@@ -40,6 +40,27 @@ pub(super) struct Choice {
     pub(super) version: Option<Version>,
     /// Labels wanted.
     pub(super) top_k: Option<NonZeroUsize>,
+    /// How the labels of one text alone are written.
+    pub(super) lone: Lone,
+}
+
+/// How the labels of one text alone are written, in the wording of Hugging Face. Those of a picture are always a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lone {
+    /// As a list: as pipelines answer, and the containers made of them.
+    #[default]
+    List,
+    /// As the only list of a list: as Hugging Face's own API answers, whose clients take the first.
+    ListOfOne,
+}
+
+impl Lone {
+    fn written(self, task: Task, labels: Vec<Label>) -> Body {
+        match (self, task) {
+            (Self::ListOfOne, Task::TextClassification) => Body::Lists(vec![labels]),
+            _ => Body::Labels(labels),
+        }
+    }
 }
 
 impl Choice {
@@ -49,6 +70,7 @@ impl Choice {
             model: self.model.or(other.model),
             version: self.version.or(other.version),
             top_k: self.top_k.or(other.top_k),
+            lone: self.lone,
         }
     }
 
@@ -79,17 +101,19 @@ pub(super) async fn invoke(
             let given = read::bytes(bytes, &entry.handle.manifest().input);
             let answer = ask::one(&entry, given, choice.asked(deadline)).await?;
             let timing = timing::header(std::iter::once(&answer));
-            Ok(Reply { timing, body: Body::Labels(labels::of(answer)) }.into_response())
+            let body = choice.lone.written(entry.handle.manifest().task, labels::of(answer));
+            Ok(Reply { timing, body }.into_response())
         }
     }
 }
 
 /// Answers a body of JSON.
 async fn json(gateway: &Gateway, choice: Choice, body: &Bytes, deadline: Instant) -> Result<Reply, Problem> {
-    let envelope = Envelope::parse(body)?;
-    let choice = choice.or(envelope.choice.clone());
-    let entry = answering(gateway, &choice, envelope.values.task())?;
-    answer(gateway, &entry, envelope, choice.asked(deadline)).await
+    let mut envelope = Envelope::parse(body)?;
+    envelope.choice = choice.or(envelope.choice);
+    let entry = answering(gateway, &envelope.choice, envelope.values.task())?;
+    let asked = envelope.choice.asked(deadline);
+    answer(gateway, &entry, envelope, asked).await
 }
 
 /// The answer of this version to what is in an envelope.
@@ -118,7 +142,8 @@ pub(super) async fn answer(
             let timing = timing::header(std::iter::once(&answer));
             let body = match envelope.wording {
                 Wording::Own => Body::Own(Classification::of(entry, manifest.task, vec![Ok(answer)])),
-                Wording::Inputs | Wording::Instances => Body::Labels(labels::of(answer)),
+                Wording::Inputs => envelope.choice.lone.written(manifest.task, labels::of(answer)),
+                Wording::Instances => Body::Labels(labels::of(answer)),
             };
             return Ok(Reply { timing, body });
         }

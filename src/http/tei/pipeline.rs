@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::http::binary::Binary;
 use crate::http::deadline::Deadline;
 use crate::http::document::Refusals;
-use crate::http::invocation::{Choice, Content, invoke};
+use crate::http::invocation::{Choice, Content, Lone, invoke};
 use crate::http::labels::Label;
 use crate::http::problem::Problem;
 use crate::http::server::Gateway;
@@ -40,7 +40,7 @@ struct PipelineParameters {
     version: Option<String>,
 }
 
-/// Labels of one input, or of each of a list.
+/// Labels of one picture, or of each text or picture: of one text as well, as Hugging Face's API has it.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it documents what is written as it comes")]
@@ -51,7 +51,8 @@ enum PipelineResponse {
 
 /// Classify, as Hugging Face's pipelines do.
 ///
-/// One input: its labels, best first; a list: the labels of each. A text or a picture may also be the whole body.
+/// A list of the labels of each input, best first, of a single text as well; of a single picture its labels. A text or a
+/// picture may also be the whole body.
 #[utoipa::path(
     post,
     path = "/",
@@ -70,5 +71,6 @@ pub(super) async fn run_pipeline(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let content = Content::of(&headers, body)?;
-    invoke(&gateway, Choice::default(), content, deadline.0).await
+    let choice = Choice { lone: Lone::ListOfOne, ..Choice::default() };
+    invoke(&gateway, choice, content, deadline.0).await
 }
