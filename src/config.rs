@@ -6,6 +6,7 @@
 mod environment;
 mod file;
 mod key;
+mod origins;
 mod platform;
 mod problem;
 mod reader;
@@ -68,6 +69,8 @@ pub struct Configuration {
     pub settings: Settings,
     /// Every value in effect, in the order of `config/sconce.toml`.
     pub effective: Vec<Effective>,
+    /// What the platform asks for and is not done, a sentence each.
+    pub unheeded: Vec<String>,
 }
 
 /// Merges the sources and reads them.
@@ -93,7 +96,8 @@ pub fn read(sources: &Sources) -> Result<Configuration, ConfigError> {
     }
     let mut reader = reader::Reader::new(said, problems);
     let settings = settings::read(&mut reader);
-    reader.finish().map(|effective| Configuration { settings, effective })
+    let unheeded = platform::unheeded(&sources.environment);
+    reader.finish().map(|effective| Configuration { settings, effective, unheeded })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod router;
 
 mod body;
 mod compression;
+mod cors;
 mod deadline;
 mod request_id;
 
@@ -53,5 +54,5 @@ pub use document::{openapi, openapi_yaml};
 pub use listen::{serve, serve_admin, serve_at};
 pub use oip::PublicModels;
 pub use router::router;
-pub use server::{Config, Control, Gateway, Parts, Platform};
+pub use server::{Config, Control, Cors, Gateway, Parts, Platform};
 pub use shelf::{LoadRefusal, Shelf};

@@ -77,6 +77,8 @@ pub const HTTP2_PING_SECONDS: u64 = 20;
 pub const HTTP2_PONG_SECONDS: u64 = 10;
 /// Requests of one stream that are computed side by side; further ones are not read yet.
 pub const STREAM_REQUESTS_MAX: usize = 64;
+/// Seconds for which a browser may remember what pages of other origins are let do: a day, of which browsers take less.
+pub const PREFLIGHT_SECONDS: u64 = 24 * 60 * 60;
 /// Milliseconds between two looks of a stream that has no end of its own at whether the server drains.
 pub const DRAIN_LOOK_MS: u64 = 100;
 /// Milliseconds between two looks at a health status that is watched.

@@ -291,6 +291,7 @@ mod tests {
                 drain_timeout: Duration::from_secs(5),
                 request_inputs_max: 8,
                 default_models: BTreeMap::new(),
+                cors: http::Cors::Off,
                 conformance_models: false,
                 platform: http::Platform::default(),
             },

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::settings::SettingsArguments;
 use super::{Failure, output};
 use crate::app::{self, Addresses, ServeError};
-use crate::config::Settings;
+use crate::config::{Configuration, Settings};
 use crate::pipeline::Pipeline;
 use crate::registry::Registry;
 use crate::telemetry::install_logs;
@@ -26,8 +26,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = arguments.settings.read()?.settings;
+    let Configuration { settings, unheeded, .. } = arguments.settings.read()?;
     install_logs(settings.log.format, &settings.log.filter).map_err(Failure::data)?;
+    for sentence in unheeded {
+        tracing::warn!("{sentence}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,5 +1,6 @@
 //! What the platform that runs the server says in variables of its own, between a file and the `SCONCE_…` variables.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::Path;
 use super::reader::Reader;
 use super::{Key, Origin, Said, Value};
 use crate::http;
-use crate::limits::{LABEL_BYTES_MAX, MIB};
+use crate::limits::{BODY_BYTES_MAX, CONNECTIONS_MAX, DEADLINE_MS_MAX, LABEL_BYTES_MAX, MIB};
 
 /// How a variable's text becomes a key's.
 type Reading = fn(&str) -> String;
@@ -22,7 +23,7 @@ struct Meaning {
 }
 
 /// Every variable that is read. Of several that speak of one key the last wins.
-const MEANINGS: [Meaning; 10] = [
+const MEANINGS: [Meaning; 15] = [
     Meaning { variable: "PORT", key: Some(("http.port", as_it_is)), opens: false },
     Meaning { variable: "K_SERVICE", key: None, opens: true },
     Meaning { variable: "AIP_HTTP_PORT", key: Some(("http.port", as_it_is)), opens: true },
@@ -41,18 +42,102 @@ const MEANINGS: [Meaning; 10] = [
         key: Some(("http.body_bytes_max", mebibytes)),
         opens: false,
     },
+    Meaning {
+        variable: "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
+        key: Some(("platform.transforms_max", as_it_is)),
+        opens: false,
+    },
+    Meaning {
+        variable: "SAGEMAKER_BATCH_STRATEGY",
+        key: Some(("platform.batch_strategy", as_it_is)),
+        opens: false,
+    },
+    Meaning {
+        variable: "SAGEMAKER_MODEL_SERVER_WORKERS",
+        key: Some(("inference.workers", as_it_is)),
+        opens: false,
+    },
+    Meaning {
+        variable: "SAGEMAKER_MODEL_SERVER_TIMEOUT",
+        key: Some(("http.deadline_ms_default", milliseconds)),
+        opens: false,
+    },
+    Meaning {
+        variable: "SAGEMAKER_CONTAINER_LOG_LEVEL",
+        key: Some(("log.filter", log_filter)),
+        opens: false,
+    },
 ];
+
+/// What a platform's variable asks for and this server does not do.
+struct Unheeded {
+    variable: &'static str,
+    /// Whether this value asks for it.
+    asks: fn(&str) -> bool,
+    why: &'static str,
+}
+
+const UNHEEDED: [Unheeded; 2] = [
+    Unheeded {
+        variable: "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",
+        asks: |value| !matches!(value, "application/json" | "*/*"),
+        why: "answers are JSON, or JSON lines where the request is, whatever is accepted",
+    },
+    Unheeded {
+        variable: "SAGEMAKER_PROGRAM",
+        asks: |_| true,
+        why: "no inference script is run: a model directory has all that its predictions depend on",
+    },
+];
+
+/// A sentence for each variable that asks for what is not done.
+pub(super) fn unheeded(environment: &[(OsString, OsString)]) -> Vec<String> {
+    let sentence = |Unheeded { variable, asks, why }: &Unheeded| {
+        let value = said_by(environment, variable).filter(|value| asks(value))?;
+        let value: String = value.chars().take(LABEL_BYTES_MAX).collect();
+        Some(format!("{variable}={value} is of no effect: {why}"))
+    };
+    UNHEEDED.iter().filter_map(sentence).collect()
+}
+
+/// What a variable says, unless that is nothing.
+fn said_by<'a>(environment: &'a [(OsString, OsString)], variable: &str) -> Option<Cow<'a, str>> {
+    let found = environment.iter().find(|(name, _)| name.to_str() == Some(variable));
+    found.map(|(_, value)| value.to_string_lossy()).filter(|value| !value.is_empty())
+}
 
 fn as_it_is(text: &str) -> String {
     text.to_owned()
 }
 
-/// Bytes of so many mebibytes; what is no number stays as it is, to be refused with its name.
+/// Bytes of so many mebibytes, at most as many as are ever taken; 0 is the platform's word for no bound. What is no number
+/// stays as it is, to be refused with its name.
 fn mebibytes(text: &str) -> String {
-    match text.trim().parse::<usize>().ok().and_then(|count| count.checked_mul(MIB)) {
-        Some(bytes) => bytes.to_string(),
-        None => text.to_owned(),
+    match text.trim().parse::<usize>() {
+        Ok(0) => BODY_BYTES_MAX.to_string(),
+        Ok(count) => count.saturating_mul(MIB).min(BODY_BYTES_MAX).to_string(),
+        Err(_) => text.to_owned(),
     }
+}
+
+/// Milliseconds of so many seconds, at most as many as any request may take.
+fn milliseconds(text: &str) -> String {
+    match text.trim().parse::<u64>() {
+        Ok(seconds) => seconds.saturating_mul(1000).min(DEADLINE_MS_MAX).to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// What is logged at a level of Python's, which has a number and a name.
+fn log_filter(text: &str) -> String {
+    let filter = match text.trim().to_ascii_uppercase().as_str() {
+        "10" | "DEBUG" => "info,sconce=debug",
+        "20" | "INFO" => "info",
+        "30" | "WARNING" | "WARN" => "warn",
+        "40" | "50" | "ERROR" | "CRITICAL" => "error",
+        _ => text,
+    };
+    filter.to_owned()
 }
 
 /// What the platform says. Empty variables say nothing.
@@ -65,11 +150,7 @@ pub(super) fn read(environment: &[(OsString, OsString)], mounted: Option<&Path>)
         said.insert(Key::dotted("http.host"), text("0.0.0.0".to_owned(), origin));
     }
     for Meaning { variable, key, opens } in MEANINGS {
-        let found = environment.iter().find(|(name, _)| name.to_str() == Some(variable));
-        let Some(value) = found.map(|(_, value)| value.to_string_lossy()).filter(|value| !value.is_empty())
-        else {
-            continue;
-        };
+        let Some(value) = said_by(environment, variable) else { continue };
         let origin = Origin::Environment { variable: variable.to_owned() };
         if let Some((key, meant)) = key {
             said.insert(Key::dotted(key), text(meant(&value), origin.clone()));
@@ -96,11 +177,21 @@ pub(super) fn keys(reader: &mut Reader) -> http::Platform {
         (text.len() <= LABEL_BYTES_MAX).then(|| Some(text.to_owned()).filter(|text| !text.is_empty()))
     };
     let key = |name: &str| Key::new(["platform", name]);
+    let strategy = |text: &str| match text.to_ascii_lowercase().replace('_', "").as_str() {
+        "multirecord" => Some(false),
+        "singlerecord" => Some(true),
+        _ => None,
+    };
     let expected = "a path such as \"/predict\", or \"\"";
     http::Platform {
         health_route: reader.text(&key("health_route"), expected, route).flatten(),
         predict_route: reader.text(&key("predict_route"), expected, route).flatten(),
         deployed_model_id: reader.text(&key("deployed_model_id"), "a short text", said).flatten(),
+        transforms_max: Some(reader.integer(&key("transforms_max"), &(0..=CONNECTIONS_MAX)))
+            .filter(|count| *count > 0),
+        single_record: reader
+            .text(&key("batch_strategy"), "\"MultiRecord\" or \"SingleRecord\"", strategy)
+            .unwrap_or_default(),
     }
 }
 
@@ -146,6 +237,26 @@ mod tests {
                 "http.body_bytes_max = 6291456 (environment SAGEMAKER_MAX_PAYLOAD_IN_MB)",
             ]
         );
+        let transform = [
+            ("SAGEMAKER_BATCH", "true"),
+            ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "0"),
+            ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "4"),
+            ("SAGEMAKER_BATCH_STRATEGY", "SINGLE_RECORD"),
+            ("SAGEMAKER_MODEL_SERVER_WORKERS", "2"),
+            ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "60"),
+            ("SAGEMAKER_CONTAINER_LOG_LEVEL", "30"),
+        ];
+        assert_eq!(
+            told(&transform, None),
+            [
+                "inference.workers = 2 (environment SAGEMAKER_MODEL_SERVER_WORKERS)",
+                "http.body_bytes_max = 268435456 (environment SAGEMAKER_MAX_PAYLOAD_IN_MB)",
+                "http.deadline_ms_default = 60000 (environment SAGEMAKER_MODEL_SERVER_TIMEOUT)",
+                "platform.transforms_max = 4 (environment SAGEMAKER_MAX_CONCURRENT_TRANSFORMS)",
+                "platform.batch_strategy = \"SINGLE_RECORD\" (environment SAGEMAKER_BATCH_STRATEGY)",
+                "log.filter = \"warn\" (environment SAGEMAKER_CONTAINER_LOG_LEVEL)",
+            ]
+        );
         let azure = told(&[("AZUREML_MODEL_DIR", "/var/azureml-app/azureml-models/m/1")], None);
         assert_eq!(
             azure[0],
@@ -156,6 +267,22 @@ mod tests {
             knative,
             ["http.host = \"0.0.0.0\" (environment K_SERVICE)", "http.port = 8012 (environment PORT)"]
         );
+    }
+
+    #[test]
+    fn what_is_asked_for_and_not_done_is_said() {
+        let unheeded = |variable: &str, value: &str| unheeded(&[(variable.into(), value.into())]);
+        let accept = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT";
+        assert_eq!(
+            unheeded(accept, "text/csv"),
+            [
+                "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT=text/csv is of no effect: answers are JSON, or JSON lines where the \
+              request is, whatever is accepted"
+            ]
+        );
+        assert!(unheeded(accept, "application/json").is_empty() && unheeded(accept, "").is_empty());
+        assert_eq!(unheeded("SAGEMAKER_PROGRAM", "inference.py").len(), 1);
+        assert!(unheeded("SAGEMAKER_REGION", "eu-west-1").is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::{Key, Value, platform};
+use super::{Key, Value, origins, platform};
 use crate::engine::{DeviceChoice, EngineChoice};
 use crate::limits;
 use crate::name::{ModelName, Version};
@@ -294,6 +294,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
     let deadline_max = millis("deadline_ms_max");
     let drain = reader.integer(&key("drain_timeout_seconds"), &(0..=limits::DRAIN_SECONDS_MAX));
     let model_control = reader.switch(&key("model_control"));
+    let cors = origins::cors(reader, &key("cors_origins"));
     let conformance_models = reader.switch(&key("conformance_models"));
     let platform = platform::keys(reader);
     let config = http::Config {
@@ -306,6 +307,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
         drain_timeout: Duration::from_secs(drain),
         request_inputs_max,
         default_models,
+        cors,
         conformance_models,
         platform,
     };

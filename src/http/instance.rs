@@ -117,7 +117,19 @@ fn refused(body: &[u8], error: &serde_json::Error) -> Problem {
     let reason = message.split(" at line ").next().unwrap_or_default();
     let code = if reason.contains("recursion limit") { Code::JsonTooDeep } else { Code::InvalidJson };
     let offset = offset(body, error.line(), error.column());
+    if let Some(word) = not_finite(body.get(offset..).unwrap_or_default()) {
+        let detail = format!(
+            "JSON Parse error: {word} at offset: {offset}: no model here takes a number that is not finite"
+        );
+        return Problem::new(code, detail);
+    }
     Problem::new(code, format!("JSON Parse error: {reason} at offset: {offset}"))
+}
+
+/// The word with which writers of JSON that is none say a number that is not finite.
+fn not_finite(rest: &[u8]) -> Option<&'static str> {
+    let rest = rest.strip_prefix(b"-").unwrap_or(rest);
+    ["NaN", "Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes()))
 }
 
 /// Bytes before this line and column, both from 1.
@@ -157,6 +169,16 @@ mod tests {
             ("[1, 2", Code::InvalidJson, "JSON Parse error: EOF while parsing a list at offset: 4"),
             ("1 2", Code::InvalidJson, "JSON Parse error: trailing characters at offset: 2"),
             (r#"{"a": 1, "a": 2}"#, Code::InvalidRequest, r#"the body: "a" is there twice"#),
+            (
+                r#"{"instances": ["NaN", NaN]}"#,
+                Code::InvalidJson,
+                "JSON Parse error: NaN at offset: 22: no model here takes a number that is not finite",
+            ),
+            (
+                "[0, -Infinity]",
+                Code::InvalidJson,
+                "JSON Parse error: Infinity at offset: 5: no model here takes a number that is not finite",
+            ),
         ];
         for (text, code, detail) in cases {
             let problem = Instance::parse(text.as_bytes()).unwrap_err();

@@ -1,6 +1,7 @@
 //! The whole API on one screen. A routed handler is a documented handler: there is no second list.
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +11,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::protocol::Protocol;
 use super::server::Gateway;
 use super::{
-    azure, document, front, grpc, health, layers, native, oip, sagemaker, tei, tfs, torchserve, vertex,
+    azure, cors, document, front, grpc, health, layers, native, oip, sagemaker, tei, tfs, torchserve, vertex,
 };
 
 /// The protocols, a line each; the first that owns a path answers for it.
@@ -52,7 +53,10 @@ pub(super) fn frames_messages(path: &str) -> bool {
 /// The whole service, with every layer.
 pub fn router(gateway: &Gateway) -> Router {
     let (routes, _) = routes().with_state(gateway.clone()).split_for_parts();
+    let known = routes.clone();
+    let routes = routes.fallback(move |request: Request| tfs::in_any_case(known.clone(), request));
     let service = layers::around(routes.merge(swagger_ui()), gateway, protocol_of);
+    let service = cors::around(service, &gateway.config.cors);
     vertex::at_chosen_routes(service, &gateway.config.platform)
 }
 

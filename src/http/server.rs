@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+
 use super::oip::PublicModels;
 use super::shelf::Shelf;
 use crate::name::ModelName;
@@ -35,10 +37,24 @@ pub struct Config {
     pub request_inputs_max: usize,
     /// The model that answers for a task when a request names none; without one, the only model of the task.
     pub default_models: BTreeMap<Task, ModelName>,
+    /// Which pages of other origins a browser may let ask this server.
+    pub cors: Cors,
     /// Whether the public test models of the Open Inference Protocol answer.
     pub conformance_models: bool,
     /// What the platform that runs the server has said.
     pub platform: Platform,
+}
+
+/// Which pages of other origins a browser may let ask this server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cors {
+    /// None.
+    #[default]
+    Off,
+    /// Those of every origin.
+    Any,
+    /// Those of these origins, each as `https://example.org`.
+    Origins(Vec<HeaderValue>),
 }
 
 /// What the platform that runs the server has said.
@@ -50,6 +66,10 @@ pub struct Platform {
     pub predict_route: Option<String>,
     /// What the platform calls the deployment.
     pub deployed_model_id: Option<String>,
+    /// Requests that batch transform sends at once; `None`: as many as their bodies allow.
+    pub transforms_max: Option<usize>,
+    /// Whether batch transform sends one record in a request, not several.
+    pub single_record: bool,
 }
 
 /// What the handlers share. A clone is another hold of the same, so that a request costs one.
@@ -134,6 +154,7 @@ pub(super) mod tests {
             drain_timeout: Duration::from_secs(DRAIN_SECONDS_DEFAULT),
             request_inputs_max: REQUEST_INPUTS_MAX,
             default_models: BTreeMap::new(),
+            cors: Cors::Off,
             conformance_models: false,
             platform: Platform::default(),
         }

@@ -12,13 +12,14 @@ mod resolve;
 mod status;
 mod target;
 
-use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use axum::{Json, Router};
 use bytes::Bytes;
 use serde::Serialize;
+use tower::ServiceExt as _;
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,8 +33,7 @@ use super::refusing::Refusing;
 use super::server::Gateway;
 
 /// It owns what is under a model.
-pub(super) const PROTOCOL: Protocol =
-    Protocol { routes, owns: |path| path.starts_with("/v1/models/"), write };
+pub(super) const PROTOCOL: Protocol = Protocol { routes, owns: target::is_below_root, write };
 
 /// An error as these clients read it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,6 +72,20 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(metadata::metadata))
         .routes(routes!(metadata::version_metadata))
         .routes(routes!(metadata::label_metadata))
+}
+
+/// What no route matched, with the fixed words of its path in small letters: as TensorFlow Serving, whose paths may be in
+/// any case.
+pub(super) async fn in_any_case(routes: Router, mut request: Request) -> Response {
+    let small = target::in_small_letters(request.uri().path()).and_then(|path| {
+        let mut parts = request.uri().clone().into_parts();
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        parts.path_and_query = Some(format!("{path}{query}").parse().ok()?);
+        Uri::from_parts(parts).ok()
+    });
+    let Some(small) = small else { return StatusCode::NOT_FOUND.into_response() };
+    *request.uri_mut() = small;
+    routes.oneshot(request).await.unwrap_or_else(|never| match never {})
 }
 
 /// A POST to a model, whatever its verb.

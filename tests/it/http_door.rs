@@ -1,7 +1,7 @@
 //! The door around the models: routes, refusals before any model is asked, ids, health, documentation.
 
 use axum::http::Method;
-use sconce::http::{Config, router};
+use sconce::http::{Config, Cors, router};
 use serde_json::json;
 
 use crate::support::door::{Ask, config, door, gateway, problem};
@@ -45,6 +45,42 @@ async fn head_is_get_without_its_body() {
         assert_eq!(head.headers["content-length"], whole.body.len().to_string(), "{path}");
         assert_eq!(head.headers["content-type"], whole.headers["content-type"], "{path}");
     }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_let_in_only_where_that_is_configured() {
+    let page = "https://example.org";
+    let preflight = |origin: &str| {
+        Ask::new(&Method::OPTIONS, "/v1/text/classify")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type")
+    };
+    let off = door(config());
+    let answer = Ask::get("/health/live").header("origin", page).of(&off).await;
+    assert!(!answer.headers.contains_key("access-control-allow-origin"));
+    assert_eq!(preflight(page).of(&off).await.status, 405);
+
+    let one = door(Config { cors: Cors::Origins(vec![page.parse().unwrap()]), ..config() });
+    let answer = preflight(page).of(&one).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["access-control-allow-origin"], page);
+    assert_eq!(answer.headers["access-control-allow-headers"], "content-type");
+    assert!(answer.headers["access-control-allow-methods"].to_str().unwrap().contains("POST"));
+    let refused = Ask::get("/nothing").header("origin", page).of(&one).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.headers["access-control-allow-origin"]),
+        (404, &page.parse().unwrap())
+    );
+    assert!(refused.headers["access-control-expose-headers"].to_str().unwrap().contains("x-request-id"));
+    let other = preflight("https://elsewhere.example").of(&one).await;
+    assert!(!other.headers.contains_key("access-control-allow-origin"));
+    // Of no page: what TorchServe's clients ask.
+    let description = Ask::new(&Method::OPTIONS, "/").of(&one).await;
+    assert!(description.json()["openapi"].is_string());
+
+    let any = door(Config { cors: Cors::Any, ..config() });
+    assert_eq!(preflight(page).of(&any).await.headers["access-control-allow-origin"], "*");
 }
 
 #[tokio::test]

@@ -60,6 +60,31 @@ async fn rows_columns_and_examples_have_the_native_scores() {
 }
 
 #[tokio::test]
+async fn the_words_of_a_path_may_be_in_any_case() {
+    let served = served();
+    let native = native_scores(&served.door, "sentiment", TEXT).await;
+    for path in ["/V1/Models/sentiment:Predict", "/v1/MODELS/sentiment/Versions/1:PREDICT"] {
+        let rows = post(&served, path, &json!({"instances": [TEXT]})).await;
+        assert_eq!(rows["predictions"][0][0].to_string(), native["negative"], "{path}");
+    }
+    for (path, small) in [
+        ("/V1/models?x=1", "/v1/models"),
+        ("/v1/Models/sentiment", "/v1/models/sentiment"),
+        ("/V1/MODELS/sentiment/LABELS/stable/Metadata", "/v1/models/sentiment/labels/stable/metadata"),
+    ] {
+        let (found, expected) =
+            (Ask::get(path).of(&served.door).await, Ask::get(small).of(&served.door).await);
+        assert_eq!((found.status.as_u16(), found.json()), (200, expected.json()), "{path}");
+    }
+    let name =
+        Ask::post("/V1/Models/Sentiment:predict").body(r#"{"instances": ["a"]}"#).of(&served.door).await;
+    let error = json!({"error": "Servable not found for request: Latest(Sentiment)"});
+    assert_eq!((name.status.as_u16(), name.json()), (404, error), "a name has its case");
+    let other = Ask::get("/V1/Models/sentiment/Pages").of(&served.door).await;
+    assert_eq!(other.status, 404, "{other:?}");
+}
+
+#[tokio::test]
 async fn a_picture_is_the_same_encoded_and_as_its_pixels() {
     let served = served();
     let png = pictures::png(3, 8, 8);
@@ -130,6 +155,11 @@ async fn refusals_have_the_status_and_the_words_that_clients_know() {
             "Unrecognized servable version label: canary".into(),
         ),
         (Ask::post(predict).body(""), 400, "JSON Parse error: The document is empty".into()),
+        (
+            Ask::post("/v1/models/digits:predict").body(r#"{"instances": [[NaN]]}"#),
+            400,
+            "JSON Parse error: NaN at offset: 16: no model here takes a number that is not finite".into(),
+        ),
         (
             Ask::post(predict).body(r#"{"signature_name": "x", "instances": ["a"]}"#),
             400,

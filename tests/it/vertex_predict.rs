@@ -22,6 +22,7 @@ fn chosen() -> Platform {
         health_route: Some(HEALTH.to_owned()),
         predict_route: Some(PREDICT.to_owned()),
         deployed_model_id: Some("34".to_owned()),
+        ..Platform::default()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::http::binary::Binary;
 use crate::http::deadline::Deadline;
 use crate::http::invocation::{Content, invoke};
 use crate::http::problem::Problem;
-use crate::http::server::Gateway;
+use crate::http::server::{Gateway, Platform};
 use crate::limits::MIB;
 
 /// What batch transform may send.
@@ -89,15 +89,16 @@ pub(super) async fn invocations(
     responses((status = 200, description = "What batch transform may send", body = ExecutionParameters), Refusals),
 )]
 pub(super) async fn execution_parameters(State(gateway): State<Gateway>) -> Json<ExecutionParameters> {
-    Json(parameters(gateway.config.body_bytes_max))
+    Json(parameters(gateway.config.body_bytes_max, &gateway.config.platform))
 }
 
-fn parameters(body_bytes_max: usize) -> ExecutionParameters {
+fn parameters(body_bytes_max: usize, platform: &Platform) -> ExecutionParameters {
     // Whole mebibytes that certainly fit; a smaller bound than one cannot be said.
     let max_payload_in_mb = (body_bytes_max / MIB).clamp(1, TRANSFORM_MIB_MAX);
+    let transforms = (TRANSFORM_MIB_MAX / max_payload_in_mb).clamp(1, TRANSFORMS_MAX);
     ExecutionParameters {
-        max_concurrent_transforms: (TRANSFORM_MIB_MAX / max_payload_in_mb).clamp(1, TRANSFORMS_MAX),
-        batch_strategy: "MultiRecord",
+        max_concurrent_transforms: platform.transforms_max.unwrap_or(transforms),
+        batch_strategy: if platform.single_record { "SingleRecord" } else { "MultiRecord" },
         max_payload_in_mb,
     }
 }
@@ -111,13 +112,16 @@ mod tests {
         for (bytes, transforms, payload) in
             [(10 * MIB, 10, 10), (6 * MIB + 1, 16, 6), (MIB, 64, 1), (5, 64, 1), (256 * MIB, 1, 100)]
         {
-            let found = parameters(bytes);
+            let found = parameters(bytes, &Platform::default());
             assert_eq!((found.max_concurrent_transforms, found.max_payload_in_mb), (transforms, payload));
         }
-        let written = serde_json::to_value(parameters(10 * MIB)).unwrap();
+        let written = serde_json::to_value(parameters(10 * MIB, &Platform::default())).unwrap();
         let expected = serde_json::json!({
             "MaxConcurrentTransforms": 10, "BatchStrategy": "MultiRecord", "MaxPayloadInMB": 10,
         });
         assert_eq!(written, expected);
+        let said = Platform { transforms_max: Some(3), single_record: true, ..Platform::default() };
+        let found = parameters(10 * MIB, &said);
+        assert_eq!((found.max_concurrent_transforms, found.batch_strategy), (3, "SingleRecord"));
     }
 }

@@ -55,7 +55,7 @@ impl Target {
 }
 
 fn parse(path: &str) -> Option<Target> {
-    let (place, verb) = path.strip_prefix(ROOT)?.rsplit_once(':')?;
+    let (place, verb) = below_root(path)?.rsplit_once(':')?;
     let verb = match verb.to_ascii_lowercase().as_str() {
         "predict" => Verb::Predict,
         "classify" => Verb::Classify,
@@ -73,9 +73,34 @@ fn parse(path: &str) -> Option<Target> {
     Some(Target { model, selector, verb })
 }
 
+/// What comes after the root, which may be written in any case, as all that this protocol's paths have but names.
+fn below_root(path: &str) -> Option<&str> {
+    let (root, rest) = path.split_at_checked(ROOT.len())?;
+    root.eq_ignore_ascii_case(ROOT).then_some(rest)
+}
+
+/// Whether a path is under a model.
+pub(super) fn is_below_root(path: &str) -> bool {
+    below_root(path).is_some()
+}
+
+/// The path with its fixed words in small letters, if it is one of this protocol's and has any in another case.
+pub(super) fn in_small_letters(path: &str) -> Option<String> {
+    // As in /v1/models/NAME/versions/1/metadata: the words are the first, the second, the fourth and the sixth.
+    const WORDS: [(usize, &[&str]); 4] =
+        [(1, &["v1"]), (2, &["models"]), (4, &["versions", "labels", "metadata"]), (6, &["metadata"])];
+    let mut segments: Vec<&str> = path.split('/').collect();
+    for (place, words) in WORDS {
+        let Some(segment) = segments.get_mut(place) else { continue };
+        *segment = words.iter().find(|word| segment.eq_ignore_ascii_case(word))?;
+    }
+    let small = segments.join("/");
+    (small != path).then_some(small)
+}
+
 /// `versions/3` or `labels/stable`.
 pub(super) fn selector(kind: &str, name: &str) -> Option<Selector> {
-    match kind {
+    match kind.to_ascii_lowercase().as_str() {
         "versions" if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => {
             Some(Selector::Version(name.to_owned()))
         }
@@ -138,7 +163,7 @@ pub(super) fn is_page(path: &str) -> bool {
 
 /// The model whose page is at this path.
 pub(super) fn page_of(path: &str) -> Option<&str> {
-    path.strip_prefix(ROOT).filter(|name| !name.contains(['/', ':']))
+    below_root(path).filter(|name| !name.contains(['/', ':']))
 }
 
 #[cfg(test)]
@@ -158,6 +183,31 @@ mod tests {
         assert_eq!(target("/v1/models/m/versions/12:regress"), expected(version, Verb::Regress));
         let label = Selector::Label("stable".to_owned());
         assert_eq!(target("/v1/models/%6D/labels/stable:explain"), expected(label, Verb::Explain));
+    }
+
+    #[test]
+    fn fixed_words_may_be_in_any_case_and_names_may_not() {
+        for (path, small) in [
+            ("/V1/Models/M", Some("/v1/models/M")),
+            ("/v1/MODELS", Some("/v1/models")),
+            ("/v1/models/M:Predict", None),
+            ("/V1/models/M:Predict", Some("/v1/models/M:Predict")),
+            ("/v1/models/Labels/LABELS/Stable:predict", Some("/v1/models/Labels/labels/Stable:predict")),
+            ("/v1/models/M/Versions/1/Metadata", Some("/v1/models/M/versions/1/metadata")),
+            ("/v1/models/M/versions/1/metadata", None),
+            ("/V1/Text/Classify", None),
+            ("/V1/Models/M/Pages", None),
+            ("/", None),
+        ] {
+            assert_eq!(in_small_letters(path).as_deref(), small, "{path}");
+        }
+        let expected = Target {
+            model: "M".to_owned(),
+            selector: Selector::Version("1".to_owned()),
+            verb: Verb::Predict,
+        };
+        assert_eq!(target("/V1/Models/M/VERSIONS/1:PREDICT"), Some(expected));
+        assert!(is_page("/V1/MODELS/m") && is_below_root("/V1/models/m/x"));
     }
 
     #[test]

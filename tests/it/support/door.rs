@@ -32,6 +32,7 @@ pub fn config() -> Config {
         drain_timeout: Duration::from_secs(limits::DRAIN_SECONDS_DEFAULT),
         request_inputs_max: limits::REQUEST_INPUTS_MAX,
         default_models: BTreeMap::new(),
+        cors: sconce::http::Cors::Off,
         conformance_models: false,
         platform: sconce::http::Platform::default(),
     }
