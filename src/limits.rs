@@ -93,10 +93,10 @@ pub const TEXT_BYTES_MAX: usize = 64 * KIB;
 /// Bytes of a text that is tokenized on the caller's task, in some hundred microseconds; longer ones, and pictures, go
 /// to the blocking pool.
 pub const TEXT_BYTES_INLINE_MAX: usize = 4 * KIB;
-/// Microseconds that a row may be expected to take that its caller computes when every worker is asleep: as long as
-/// waking one and being woken by it take together on a machine whose cores sleep deeply, and no longer than a task may
-/// keep others waiting.
-pub const LONE_ROW_US_MAX: u64 = 300;
+/// Microseconds that a row may be expected to take that its caller computes when every worker is asleep: about what
+/// waking one and being woken by it take together on a machine whose cores sleep deeply, and as long as a task may keep
+/// others waiting. A longer row gains more by the cores of the idle workers.
+pub const LONE_ROW_US_MAX: u64 = 100;
 /// Tokens of one text that a model may ask for.
 pub const TEXT_TOKENS_MAX: usize = 16_384;
 /// Pixels a side of an encoded picture.

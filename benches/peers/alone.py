@@ -135,27 +135,40 @@ def _lone(options: Namespace, served: Served, server: Running, single: Path) -> 
     }
 
 
-def _poisson(options: Namespace, server: Running, single: Path, lone: dict) -> list[dict]:
-    """Open loop at shares of the capacity that a closed loop finds just before."""
+def _on(options: Namespace, cores: list[int]) -> Namespace:
+    """The same options on other cores."""
+    return Namespace(**(vars(options) | {"cores": cores}))
+
+
+def _poisson(options: Namespace, served: Served, single: Path) -> list[dict]:
+    """Open loop at shares of the capacity that a closed loop finds just before.
+
+    The generator has a core of its own, where there are two: one that waits for its turn sends late.
+    """
+    *serving, last = options.cores
+    server_side, sender_side = _on(options, serving or [last]), _on(options, [last])
+    [system] = sconce(served, options.sconce)
+    with running(system, server_side.cores, options.work) as server:
+        bare = _bare_row(server_side, served)
+        return [_poisson_at(share, sender_side, server, single, bare) for share in SHARES]
+
+
+def _poisson_at(share: float, options: Namespace, server: Running, single: Path, bare: dict[str, float]) -> dict:
+    """One share of the capacity."""
     seconds = options.server_seconds
-    found = []
-    for share in SHARES:
-        capacity = server_table.measure(options, server, single, (64, seconds))["requests_per_second"]
-        flags = ["--rate", share * capacity, "--connections", 256, "--warmup", 0.5, "--seconds", 2 * seconds]
-        report = ours.load(options.sconce, options.cores, server.url, single, *flags)
-        latency = report["latency_ms"]
-        found.append(
-            {
-                "share": share,
-                "capacity": capacity,
-                "rate": report["achieved_rate"],
-                "p50_ms": latency["p50"],
-                "p99_ms": latency["p99"],
-                "p99_over_bare_row": latency["p99"] / lone["bare_ms"],
-                "generator_fell_behind": report["generator"]["fell_behind"],
-            }
-        )
-    return found
+    capacity = server_table.measure(options, server, single, (64, seconds))["requests_per_second"]
+    flags = ["--rate", share * capacity, "--connections", 256, "--warmup", 0.5, "--seconds", 2 * seconds]
+    report = ours.load(options.sconce, options.cores, server.url, single, *flags)
+    latency = report["latency_ms"]
+    return {
+        "share": share,
+        "capacity": capacity,
+        "rate": report["achieved_rate"],
+        "p50_ms": latency["p50"],
+        "p99_ms": latency["p99"],
+        "p99_over_bare_row": latency["p99"] / bare["bare_ms"],
+        "generator_fell_behind": report["generator"]["fell_behind"],
+    }
 
 
 def _first_answer(options: Namespace) -> tuple[float, int]:
@@ -197,16 +210,12 @@ def run(options: Namespace) -> dict:
     for served in artifacts.served(options.sconce, options.work):
         [system] = sconce(served, options.sconce)
         single = server_table.bodies(system, served, options.work)
+        result = {"model": served.name}
         with running(system, options.cores, options.work) as server:
-            lone = _lone(options, served, server, single)
-            results["models"].append(
-                {
-                    "model": served.name,
-                    "saturation": _saturation(options, served, server, single),
-                    "one_connection": lone,
-                    "poisson": _poisson(options, server, single, lone),
-                }
-            )
+            result["one_connection"] = _lone(options, served, server, single)
+            result["saturation"] = _saturation(options, served, server, single)
+        result["poisson"] = _poisson(options, served, single)
+        results["models"].append(result)
     starts = [_first_answer(options) for _ in range(STARTS)]
     return (
         results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import IO
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 STOP_SECONDS = 10
+SERVER_PORTS = (10_000, 32_000)
 
 
 def start(
@@ -73,10 +75,11 @@ def stop(process: subprocess.Popen) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody listens on now, below those that the system gives to connections on their way out."""
+    while True:
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(*SERVER_PORTS)))
+            return listener.getsockname()[1]
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen, seconds: float) -> None:
