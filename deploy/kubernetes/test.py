@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -97,12 +98,13 @@ def only_these_may_ask(cluster: Cluster) -> None:
 
 def time_to_end(cluster: Cluster, stage: Stage) -> None:
     """The grace time holds what an end takes."""
-    import tomllib
-
-    settings = tomllib.loads((stage.root / "deploy/kubernetes/sconce.toml").read_text(encoding="utf-8"))
+    settings = (stage.root / "deploy/kubernetes/sconce.toml").read_text(encoding="utf-8")
+    drain = re.search(r"^drain_timeout_seconds = (\d+)$", settings, re.MULTILINE)
+    if drain is None:
+        raise Refusal("sconce.toml does not say how long draining may take")
     spec = cluster.objects["Deployment", "sconce"]["spec"]["template"]["spec"]
     hook = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    needed = hook + settings["http"]["drain_timeout_seconds"] + 5
+    needed = hook + int(drain[1]) + 5
     grace = spec["terminationGracePeriodSeconds"]
     require(grace >= needed, f"terminationGracePeriodSeconds is {grace}, an end may take {needed}")
 

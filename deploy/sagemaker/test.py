@@ -1,4 +1,4 @@
-"""Follows the READMEs of SageMaker, with `aws` and `docker` played, and holds the container to the rest of its contract."""
+"""Follows the READMEs of SageMaker, with `aws` and `docker` played, and holds containers to the whole contract."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from stage.options import Grammar, Parsed, parse
-from stage.programs import Call
+from stage.programs import Call, Player
 from stage.refusal import Refusal, require
 from stage.registry import ImageRegistry
 from stage.sagemaker import MULTI_MODEL_LABEL, PORT_LABEL, Instance, Model, Transform
@@ -74,7 +74,7 @@ class Account:
     endpoints: dict[str, Instance] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)
 
-    def programs(self) -> dict[str, object]:
+    def programs(self) -> dict[str, Player]:
         """The programs that READMEs call."""
         return {"aws": self.aws, "docker": self.registry.docker}
 
@@ -112,7 +112,7 @@ class Account:
         """What an endpoint is made of."""
         variant = structure(given["--production-variants"])
         check_members(variant, {"VariantName", "ModelName"}, {"InstanceType", "InitialInstanceCount"})
-        require(variant["ModelName"] in self.models, f"Could not find model \"{variant['ModelName']}\"")
+        require(variant["ModelName"] in self.models, f'Could not find model "{variant["ModelName"]}"')
         require(str(variant["InstanceType"]).startswith("ml."), f"InstanceType: {variant['InstanceType']}")
         require(str(variant["InitialInstanceCount"]) == "1", "one instance is played here")
         name = given["--endpoint-config-name"]
@@ -122,8 +122,8 @@ class Account:
     def create_endpoint(self, given: Parsed) -> dict[str, str]:
         """Starts the container."""
         name, configuration = given["--endpoint-name"], given["--endpoint-config-name"]
-        require(configuration in self.configurations, f"Could not find endpoint configuration \"{configuration}\"")
-        require(name not in self.endpoints, f"Cannot create already existing endpoint \"{name}\"")
+        require(configuration in self.configurations, f'Could not find endpoint configuration "{configuration}"')
+        require(name not in self.endpoints, f'Cannot create already existing endpoint "{name}"')
         model = self.models[self.configurations[configuration]]
         self.endpoints[name] = Instance(self.stage.engine, self.storage, model)
         return {"EndpointArn": f"{ACCOUNT}:endpoint/{name}"}
@@ -142,7 +142,7 @@ class Account:
         require((source["SplitType"], target["AssembleWith"]) == ("Line", "Line"), "lines are played here")
         data = source["DataSource"]["S3DataSource"]
         require(data["S3DataType"] == "S3Prefix", f"S3DataType: {data['S3DataType']}")
-        require(given["--model-name"] in self.models, f"Could not find model \"{given['--model-name']}\"")
+        require(given["--model-name"] in self.models, f'Could not find model "{given["--model-name"]}"')
         model = self.models[given["--model-name"]]
         found = self.storage.below(data["S3Uri"])
         require(found, f"No S3 objects found under {data['S3Uri']}")
@@ -176,7 +176,8 @@ class Account:
         body = call.file(given["--body"].removeprefix("fileb://")).read_bytes()
         headers = {header: given[option] for option, header in HEADERS.items() if option in given.values}
         endpoint = self._endpoint(given)
-        require(endpoint.model.many == ("--target-model" in given.values), "a target is for many models, and needed there")
+        targeted = "--target-model" in given.values
+        require(endpoint.model.many == targeted, "a target is for many models, and needed there")
         answer = endpoint.invoke(headers, body)
         if answer.status != 200:
             raise Refusal(

@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from .container import Container
 from .refusal import Refusal
@@ -19,7 +20,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
-    def json(self) -> object:
+    def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
 
@@ -33,11 +34,11 @@ class Connection(http.client.HTTPConnection):
 
     def __init__(self, container: Container, port: int, timeout: float) -> None:
         super().__init__("localhost", port, timeout=timeout)
-        self._container, self._port = container, port
+        self._container, self._port, self._seconds = container, port, timeout
 
     def connect(self) -> None:
         """Opens it."""
-        self.sock = self._container.connect(self._port, self.timeout)
+        self.sock = self._container.connect(self._port, self._seconds)
 
 
 @dataclass

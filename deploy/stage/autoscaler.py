@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .ask import Question, ask
 from .manifests import Manifest
 from .pod import Pod
-from .refusal import require
+from .refusal import Refusal, require
 
 SERIES = re.compile(r'(\w+)\{namespace!="",pod!=""\}')
 QUERY = re.compile(r"sum\(avg_over_time\(<<\.Series>>\{<<\.LabelMatchers>>\}\[\d+[sm]\]\)\) by \(<<\.GroupBy>>\)")
@@ -27,7 +27,8 @@ def rule(values: Manifest) -> Rule:
     """The one rule of an adapter's values, if it is one that gives a pods' metric."""
     [custom] = values["rules"]["custom"]
     series = SERIES.fullmatch(custom["seriesQuery"])
-    require(series, f"seriesQuery: {custom['seriesQuery']}")
+    if series is None:
+        raise Refusal(f"seriesQuery: {custom['seriesQuery']}")
     require(QUERY.fullmatch(custom["metricsQuery"]), f"metricsQuery: {custom['metricsQuery']}")
     overrides = {"namespace": {"resource": "namespace"}, "pod": {"resource": "pod"}}
     require(custom["resources"] == {"overrides": overrides}, f"resources: {custom['resources']}")
@@ -48,8 +49,9 @@ def scrape(pod: Pod, template: Manifest, series: str) -> float:
 def replicas(autoscaler: Manifest, metric: str, averages: list[float]) -> int:
     """How many pods the autoscaler asks for by this metric, given its value of each pod."""
     spec = autoscaler["spec"]
+    least, most = int(spec["minReplicas"]), int(spec["maxReplicas"])
     [pods] = [item["pods"] for item in spec["metrics"] if item["type"] == "Pods"]
     require(pods["metric"]["name"] == metric, f"the autoscaler wants {pods['metric']['name']}, there is {metric}")
     target = float(pods["target"]["averageValue"])
     wanted = math.ceil(sum(averages) / target)
-    return max(spec["minReplicas"], min(spec["maxReplicas"], wanted))
+    return max(least, min(most, wanted))

@@ -1,4 +1,4 @@
-"""A cluster as `kubectl` sees it: manifests are checked and applied, deployments run, services send to what is ready."""
+"""A cluster as `kubectl` sees it: manifests are checked and applied, deployments run, services send to ready pods."""
 
 from __future__ import annotations
 
@@ -166,5 +166,5 @@ class Cluster:
 
     def _deployment(self, target: str) -> str:
         kind, _, name = target.partition("/")
-        require(kind == "deployment" and ("Deployment", name) in self.objects, f'{target} not found')
+        require(kind == "deployment" and ("Deployment", name) in self.objects, f"{target} not found")
         return name

@@ -1,8 +1,8 @@
 """A container as a platform runs it: its arguments, variables, folders and user, and then its end.
 
 Three engines do it. `Image` runs the image by Docker or Podman. Without an image the binary takes its place, as the
-Dockerfile says it starts: `Confined` in Linux namespaces, with a root of its own that is read-only, ordinary user and no
-capability; and where the system has no namespaces to give, `Told`, to which the container's address and folders are
+Dockerfile says it starts: `Confined` in Linux namespaces, on a read-only root of its own, as an ordinary user without
+capabilities; and where the system has no namespaces to give, `Told`, to which the container's address and folders are
 told by settings instead.
 """
 
@@ -69,6 +69,8 @@ class Container(Protocol):
 
 class Engine(Protocol):
     """What runs containers."""
+
+    image: Description
 
     def start(self, wanted: Wanted) -> Container:
         """Starts one."""

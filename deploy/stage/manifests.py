@@ -1,4 +1,4 @@
-"""Manifests of Kubernetes: reading them, and checking them against the API's schemas, in which nothing may be unknown."""
+"""Manifests of Kubernetes: reading them, and checking them against the API's schemas, which know every field."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Programs:
     """The programs of one README."""
 
     folder: Path
-    players: dict[str, Player]
+    players: Mapping[str, Player]
     _listener: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .ask import Answer, Question, ask, await_port, await_status
 from .container import Container, Engine, Mount, Wanted, stop
@@ -133,12 +134,12 @@ class Transform:
             "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(told["MaxConcurrentTransforms"]),
         }
         instance = Instance(engine, storage, model, batch)
-        payloads = self._payloads(int(told["MaxPayloadInMB"]) << 20, told["BatchStrategy"] == "MultiRecord")
+        payloads = self._payloads(told["MaxPayloadInMB"] << 20, told["BatchStrategy"] == "MultiRecord")
         answers = [self._answer(instance, payload) for payload in payloads]
         instance.end()
         return b"".join(answers)
 
-    def _parameters(self, engine: Engine, storage: Storage, model: Model) -> dict[str, object]:
+    def _parameters(self, engine: Engine, storage: Storage, model: Model) -> dict[str, Any]:
         """What a container says it takes; asked of one that knows nothing yet."""
         instance = Instance(engine, storage, model, {"SAGEMAKER_BATCH": "true"})
         answer = ask(instance.container, instance.port, Question("/execution-parameters"), PING_SECONDS)
@@ -147,7 +148,7 @@ class Transform:
         kinds = {"MaxConcurrentTransforms": int, "BatchStrategy": str, "MaxPayloadInMB": int}
         if not isinstance(told, dict) or {name: type(value) for name, value in told.items()} != kinds:
             raise Refusal(f"/execution-parameters answered {told}, expected members {kinds}")
-        most = int(told["MaxConcurrentTransforms"]) * int(told["MaxPayloadInMB"])
+        most = told["MaxConcurrentTransforms"] * told["MaxPayloadInMB"]
         require(most <= 100, f"MaxConcurrentTransforms times MaxPayloadInMB is {most}, at most 100")
         require(told["BatchStrategy"] in ("MultiRecord", "SingleRecord"), f"BatchStrategy: {told['BatchStrategy']}")
         instance.end()

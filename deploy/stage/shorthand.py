@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from .refusal import Refusal, require
 
-Value = str | list["Value"] | dict[str, "Value"]
 
-
-def structure(text: str) -> dict[str, Value]:
+def structure(text: str) -> dict[str, Any]:
     """A structure's members."""
     if text.lstrip().startswith("{"):
         try:
@@ -34,8 +33,8 @@ class _Reader:
         self._at += len(expected) if found else 0
         return found
 
-    def members(self, end: str) -> dict[str, Value]:
-        members: dict[str, Value] = {}
+    def members(self, end: str) -> dict[str, Any]:
+        members: dict[str, Any] = {}
         while True:
             name = self._until("=,]}")
             require(name and self._take("="), f"Error parsing parameter: expected NAME=VALUE in {self._text!r}")
@@ -43,11 +42,11 @@ class _Reader:
             if self._take(end) or not self._take(","):
                 return members
 
-    def _value(self) -> Value:
+    def _value(self) -> Any:
         if self._take("{"):
             return self.members("}")
         if self._take("["):
-            values: list[Value] = [self._value()]
+            values = [self._value()]
             while self._take(","):
                 values.append(self._value())
             require(self._take("]"), f"Error parsing parameter: expected ] in {self._text!r}")
@@ -61,7 +60,7 @@ class _Reader:
         return self._text[begun : self._at]
 
 
-def check_members(found: dict[str, Value], required: set[str], optional: set[str]) -> None:
+def check_members(found: dict[str, Any], required: set[str], optional: set[str]) -> None:
     """Refuses members that are missing or not known."""
     missing, unknown = required - set(found), set(found) - required - optional
     require(not missing, f"Parameter validation failed: missing {', '.join(sorted(missing))}")

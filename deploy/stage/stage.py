@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Stage:
     root: Path
     engine: Engine
 
-    def follow(self, readme: str, players: dict[str, Player]) -> None:
+    def follow(self, readme: str, players: Mapping[str, Player]) -> None:
         """Runs every command of a README to the letter."""
         print(f"-- {readme}", flush=True)
         with tempfile.TemporaryDirectory(prefix="desk-") as folder:

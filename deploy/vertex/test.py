@@ -1,4 +1,4 @@
-"""Follows the README of Vertex AI, with `gcloud` and `docker` played, and holds the container to the rest of its contract.
+"""Follows the README of Vertex AI, with `gcloud` and `docker` played, then deploys as one who says nothing of routes.
 
 The contract is Google's page "Custom container requirements for inference".
 """
@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,8}")
 
 
 def play(stage: Stage) -> None:
-    """Follows the README, then deploys as one who says nothing of routes."""
+    """Follows the README, then looks at the platform's own routes, and at an error."""
     project = Project(stage)
     stage.follow("deploy/vertex/README.md", {"gcloud": project.gcloud, "docker": project.registry.docker})
     require(not project.endpoints, "the README leaves an endpoint behind")
@@ -145,7 +145,8 @@ class Project:
         require(set(request) <= {"instances", "parameters"}, f"Input has unknown members: {sorted(request)}")
         require(given["--format"] == "json(predictions)", f"format {given['--format']} is not played here")
         replica = self.endpoints[self._endpoint(given)]
-        require(replica is not None, "FAILED_PRECONDITION: the endpoint has no deployed model")
+        if replica is None:
+            raise Refusal("FAILED_PRECONDITION: the endpoint has no deployed model")
         predictions = replica.predict(json.dumps(request).encode()).json()["predictions"]
         count = len(request["instances"])
         require(len(predictions) == count, f"{count} instances have {len(predictions)} predictions")
@@ -154,8 +155,10 @@ class Project:
     def undeploy(self, _: Call, given: Parsed) -> str:
         """Ends the replica."""
         name = self._endpoint(given)
-        require(self.endpoints[name] is not None, f"NOT_FOUND: the deployed model {given['--deployed-model-id']}")
-        self.endpoints[name].end()
+        replica = self.endpoints[name]
+        if replica is None:
+            raise Refusal(f"NOT_FOUND: the deployed model {given['--deployed-model-id']}")
+        replica.end()
         self.endpoints[name] = None
         return ""
 
