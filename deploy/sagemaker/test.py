@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stage.options import Grammar, Parsed, parse
 from stage.programs import Call, Player
@@ -13,6 +13,7 @@ from stage.sagemaker import MULTI_MODEL_LABEL, PORT_LABEL, Instance, Model, Tran
 from stage.shorthand import check_members, structure
 from stage.stage import Stage
 from stage.storage import Storage
+from stage.training import Request, TrainingJob, selected
 
 ACCOUNT = "arn:aws:sagemaker:eu-west-1:111122223333"
 REGISTRY = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
@@ -31,6 +32,39 @@ def play(stage: Stage) -> None:
     models_come_and_go(many.endpoints["sconce"], many.storage)
     transforming = Account(stage)
     stage.follow("deploy/sagemaker/batch-transform.md", transforming.programs())
+    training = Account(stage)
+    stage.follow("deploy/sagemaker/training.md", training.programs())
+    trained(training)
+
+
+def trained(account: Account) -> None:
+    """What a README does not show of the training contract: the model answers, and jobs are stopped, lost and wrong."""
+    job = account.training["messages-1"]
+    require(job.found.get("model:accuracy", 0.0) > 0.9, f"the metrics that were found: {job.found}")
+    answered(account, account.models["messages"].data)
+
+    wrong = replace(job.request, name="wrong", checkpoints="", hyperparameters={"task": "text", "epoch": "3"})
+    failing = TrainingJob(account.stage.engine, account.storage, wrong)
+    failing.wait()
+    reason = "AlgorithmError: hyperparameter epoch: no key of a recipe for text-classification; is epochs meant?"
+    require(failing.failure.startswith(reason), f"FailureReason: {failing.failure}")
+
+    # An epoch each few steps, for as long as it may.
+    long = job.request.hyperparameters | {"epochs": "2000", "patience": "2000"}
+    request = replace(job.request, name="long", hyperparameters=long, checkpoints="s3://sconce-models/long")
+    for end in (TrainingJob.take_away, TrainingJob.stop):
+        running = TrainingJob(account.stage.engine, account.storage, request)
+        running.await_checkpoint()
+        end(running)
+    answered(account, running.model)
+
+
+def answered(account: Account, data: str) -> None:
+    """Hosting serves what training left, as it is."""
+    instance = Instance(account.stage.engine, account.storage, Model(data, {}, False))
+    answer = instance.invoke({"Content-Type": "text/plain"}, b"where is my parcel, it is late")
+    require(answer.json()[0]["label"] == "delivery", f"the model answers {answer.status} {answer.text()}")
+    instance.end()
 
 
 def another_port(stage: Stage, account: Account) -> None:
@@ -73,6 +107,7 @@ class Account:
     configurations: dict[str, str] = field(default_factory=dict)
     endpoints: dict[str, Instance] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)
+    training: dict[str, TrainingJob] = field(default_factory=dict)
 
     def programs(self) -> dict[str, Player]:
         """The programs that READMEs call."""
@@ -154,6 +189,43 @@ class Account:
         self.jobs.add(name)
         return {"TransformJobArn": f"{ACCOUNT}:transform-job/{name}"}
 
+    def create_training_job(self, given: Parsed) -> dict[str, str]:
+        """Starts a job; it runs on by itself."""
+        algorithm, output = structure(given["--algorithm-specification"]), structure(given["--output-data-config"])
+        check_members(algorithm, {"TrainingImage", "TrainingInputMode"}, {"MetricDefinitions"})
+        check_members(output, {"S3OutputPath"}, set())
+        check_members(structure(given["--stopping-condition"]), {"MaxRuntimeInSeconds"}, set())
+        resources = structure(given["--resource-config"])
+        check_members(resources, {"InstanceType", "InstanceCount", "VolumeSizeInGB"}, set())
+        require(str(resources["InstanceCount"]) == "1", "one instance is played here")
+        require(algorithm["TrainingInputMode"] == "File", "files are played here")
+        self.registry.pull(str(algorithm["TrainingImage"]))
+        channel = structure(given["--input-data-config"])
+        check_members(channel, {"ChannelName", "DataSource"}, set())
+        source = channel["DataSource"]["S3DataSource"]
+        require(source["S3DataType"] == "S3Prefix", f"S3DataType: {source['S3DataType']}")
+        require(self.storage.below(source["S3Uri"]), f"No S3 objects found under {source['S3Uri']}")
+        name = given["--training-job-name"]
+        request = Request(
+            name,
+            {str(channel["ChannelName"]): str(source["S3Uri"])},
+            str(output["S3OutputPath"]),
+            {key: str(value) for key, value in structure(given["--hyper-parameters"]).items()},
+            {metric["Name"]: metric["Regex"] for metric in algorithm.get("MetricDefinitions", [])},
+            str(structure(given["--checkpoint-config"])["S3Uri"]),
+        )
+        self.training[name] = TrainingJob(self.stage.engine, self.storage, request)
+        return {"TrainingJobArn": f"{ACCOUNT}:training-job/{name}"}
+
+    def describe_training_job(self, given: Parsed) -> object:
+        """What has become of a job."""
+        return selected(self._training(given).describe(), given["--query"])
+
+    def _training(self, given: Parsed) -> TrainingJob:
+        name = given["--training-job-name"]
+        require(name in self.training, "Requested resource not found.")
+        return self.training[name]
+
     def _wait(self, what: str, words: list[str]) -> str:
         match what:
             case "endpoint-in-service":
@@ -161,6 +233,10 @@ class Account:
             case "transform-job-completed-or-stopped":
                 job = parse(words, Grammar(required=("--transform-job-name",)))["--transform-job-name"]
                 require(job in self.jobs, f"Waiter failed: no job {job}")
+            case "training-job-completed-or-stopped":
+                training = self._training(parse(words, Grammar(required=("--training-job-name",))))
+                training.wait()
+                require(training.status != "Failed", f"Waiter failed: {training.failure}")
             case _:
                 raise Refusal(f"argument waiter: Invalid choice: {what}")
         return ""
@@ -204,6 +280,20 @@ GRAMMARS = {
     "create-endpoint-config": Grammar(("--endpoint-config-name", "--production-variants")),
     "create-endpoint": Grammar(("--endpoint-name", "--endpoint-config-name")),
     "delete-endpoint": Grammar(("--endpoint-name",)),
+    "create-training-job": Grammar(
+        (
+            "--training-job-name",
+            "--role-arn",
+            "--algorithm-specification",
+            "--hyper-parameters",
+            "--input-data-config",
+            "--output-data-config",
+            "--checkpoint-config",
+            "--resource-config",
+            "--stopping-condition",
+        )
+    ),
+    "describe-training-job": Grammar(("--training-job-name", "--query")),
     "create-transform-job": Grammar(
         ("--transform-job-name", "--model-name", "--transform-input", "--transform-output", "--transform-resources")
     ),

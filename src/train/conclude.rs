@@ -13,9 +13,10 @@ use super::data::Source;
 use super::evaluate::{Answered, Figures, Judge, Runner};
 use super::examples::{Example, read_input};
 use super::fit::Fit;
+use super::interrupt::Interrupt;
 use super::progress::duration;
 use super::report::{self, Mistake, Report};
-use super::session::{Options, SessionError, Stopped};
+use super::session::{Options, SessionError, Stop, Stopped};
 use super::setup::Plan;
 use crate::engine::Precision;
 use crate::image::{Picture, decode};
@@ -37,13 +38,21 @@ pub(crate) struct Concluded {
     pub(crate) figures: Figures,
 }
 
+/// How a run came to its end.
+pub(crate) struct Ending<'a> {
+    /// Whether it is asked to end, now or later.
+    pub(crate) interrupt: &'a Interrupt,
+    /// Where it was asked to end before it had.
+    pub(crate) stopped: Option<Stopped>,
+}
+
 /// Evaluates, reports, publishes. Of a run that was asked to end: the best weights so far, or those that it had where no
 /// epoch has ended, and figures of as many validation rows as there is time for.
 pub(crate) fn conclude(
     options: &Options,
     plan: &Plan,
     fit: &Fit<'_>,
-    stopped: Option<Stopped>,
+    Ending { interrupt, stopped }: Ending<'_>,
 ) -> Result<Concluded, SessionError> {
     let model = match fit.state.best() {
         none if none.is_empty() => &fit.state.model().map_err(SessionError::Failed)?,
@@ -56,11 +65,13 @@ pub(crate) fn conclude(
         objective: plan.recipe.objective,
     };
     let rows = plan.validation_rows();
-    let answers = match stopped {
-        Some(_) => judge.answer_for(Duration::from_secs(STOP_FIGURES_SECONDS_MAX), &rows),
-        None => judge.answer(&rows),
+    let hurries = || options.stop == Stop::Publish && interrupt.is_set();
+    let answers = match judge.answer_unless(&rows, hurries).map_err(SessionError::Failed)? {
+        Some(answers) => answers,
+        None => judge
+            .answer_for(Duration::from_secs(STOP_FIGURES_SECONDS_MAX), &rows)
+            .map_err(SessionError::Failed)?,
     };
-    let answers = answers.map_err(SessionError::Failed)?;
     let figures = judge.figures(&answers, &rows);
     let golden = record_golden(&plan.preparation, plan.tokenizer.as_ref(), &network, golden_inputs(plan))
         .map_err(SessionError::Failed)?;

@@ -269,6 +269,27 @@ mod tests {
     }
 
     #[test]
+    fn who_is_in_a_hurry_waits_for_one_batch_at_most() {
+        let network = network(2, lstm::Pooling::Max);
+        let labels = ["a".to_owned(), "b".to_owned()];
+        let judge = Judge {
+            runner: Runner::network(&network, &Device::Cpu),
+            labels: &labels,
+            objective: Objective::MultiClass,
+        };
+        let features: Vec<Features> = (0..BATCH_ROWS + 6).map(|_| Features::Tokens([1].into())).collect();
+        let rows: Vec<(&Features, &[u32])> =
+            features.iter().map(|features| (features, &[1_u32][..])).collect();
+        let looks = std::cell::Cell::new(0);
+        let second_look = || looks.replace(looks.get() + 1) == 1;
+        assert_eq!(judge.answer_unless(&rows, second_look).unwrap(), None);
+        assert_eq!(looks.get(), 2);
+        let all = judge.answer(&rows).unwrap();
+        assert_eq!(judge.answer_for(Duration::ZERO, &rows).unwrap(), all[..BATCH_ROWS]);
+        assert_eq!(judge.answer_for(Duration::MAX, &rows).unwrap(), all);
+    }
+
+    #[test]
     fn answers_keep_the_order_of_the_rows_whatever_their_lengths() {
         let labels = ["a".to_owned(), "b".to_owned()];
         for pooling in [lstm::Pooling::Max, lstm::Pooling::None] {

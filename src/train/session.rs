@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 
 use super::checkpoint::{Checkpoint, Found, Store};
-use super::conclude::{self, Concluded};
+use super::conclude::{self, Concluded, Ending};
 use super::data::{BadRows, DataError};
 use super::evaluate::Figures;
 use super::fit::{Fit, Keeping};
@@ -211,7 +211,8 @@ pub fn run(options: &Options, interrupt: &Interrupt) -> Result<Finished, Session
         (Err(SessionError::Interrupted(stopped)), Stop::Publish) => Some(stopped),
         (ran, _) => ran.map(|()| None)?,
     };
-    let Concluded { version, summary, figures } = conclude::conclude(options, &plan, &fit, stopped)?;
+    let Concluded { version, summary, figures } =
+        conclude::conclude(options, &plan, &fit, Ending { interrupt, stopped })?;
     if options.checkpoints.is_none()
         && let Err(error) = lock.remove_folder()
     {

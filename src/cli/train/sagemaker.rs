@@ -55,14 +55,17 @@ fn train(base: &Path) -> Result<(), Failure> {
     let out = &job.options.out;
     // Hours of training are not to end with a directory that cannot be written to.
     fs::create_dir_all(out).map_err(|error| unwritable(out, &error))?;
-    let ran = session::run(&job.options, &interrupt)
-        .map_err(failure)
-        .and_then(|finished| outcome::report(&job, &finished));
-    if ran.is_err() {
-        // Without a version in it the folder is empty, and goes.
-        fs::remove_dir(out).ok();
+    match session::run(&job.options, &interrupt) {
+        Ok(finished) => {
+            outcome::report(&job, &finished, &interrupt);
+            Ok(())
+        }
+        Err(error) => {
+            // Without a version in it the folder is empty, and goes.
+            fs::remove_dir(out).ok();
+            Err(failure(error))
+        }
     }
-    ran
 }
 
 /// A failure in the words of the platform: hyperparameters and channels, no flags.
@@ -103,8 +106,9 @@ fn defect(panic: &(dyn Any + Send)) -> Failure {
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     let failure = Failure::failed(format!("{}: {error}", path.display()));
     if error.kind() == std::io::ErrorKind::PermissionDenied {
-        failure
-            .hint("the image's user must be able to write there: SageMaker's directories are root's (USER 0)")
+        failure.hint(
+            "SageMaker's directories are root's: deploy/sagemaker/image is the image with root as its user",
+        )
     } else {
         failure
     }

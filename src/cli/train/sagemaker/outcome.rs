@@ -11,7 +11,7 @@ use crate::limits::FAILURE_CHARACTERS_MAX;
 use crate::model;
 use crate::train::evaluate::{EvaluateError, Evaluation, Figures, evaluate};
 use crate::train::session::Finished;
-use crate::train::{DataError, EpochFigures};
+use crate::train::{DataError, EpochFigures, Interrupt};
 
 /// Says what an epoch came to.
 pub(super) fn tell_epoch(figures: &EpochFigures) {
@@ -25,38 +25,46 @@ pub(super) fn tell_epoch(figures: &EpochFigures) {
         figures.valid_accuracy,
         figures.valid_macro_f1
     );
-    // Nobody may be listening; training goes on.
-    output::print(&line).ok();
+    tell(&line);
 }
 
-/// Says what the run came to, tests it, and puts the report beside the model.
-pub(super) fn report(job: &Job, finished: &Finished) -> Result<(), Failure> {
+/// Says what the run came to, tests it, and puts the report beside the model. What of that cannot be done is said in the
+/// log: it is no reason to lose a model that is trained.
+pub(super) fn report(job: &Job, finished: &Finished, interrupt: &Interrupt) {
     for line in &finished.summary {
-        output::print(line)?;
+        tell(line);
     }
-    output::print(&metrics("model", &finished.figures))?;
-    let unwritten = |error: std::io::Error| Failure::failed(format!("{}: {error}", job.output.display()));
-    fs::create_dir_all(&job.output).map_err(unwritten)?;
+    tell(&metrics("model", &finished.figures));
+    if let Err(error) = write_reports(job, finished, interrupt) {
+        output::complain(&format!("{}: {error}", job.output.display()));
+    }
+}
+
+fn write_reports(job: &Job, finished: &Finished, interrupt: &Interrupt) -> std::io::Result<()> {
+    fs::create_dir_all(&job.output)?;
     for name in ["metrics.json", "report.html"] {
-        fs::copy(finished.directory.join(name), job.output.join(name)).map_err(unwritten)?;
+        fs::copy(finished.directory.join(name), job.output.join(name))?;
     }
-    // Who is asked to end has little time left, and the model is not the one to be tested.
-    if let Some(data) = job.test.as_deref().filter(|_| finished.stopped.is_none()) {
-        let tested = test(job, &finished.directory, data);
-        fs::write(job.output.join("test.json"), tested).map_err(unwritten)?;
+    // Who is asked to end has little time left.
+    if let Some(data) = job.test.as_deref().filter(|_| !interrupt.is_set()) {
+        fs::write(job.output.join("test.json"), test(job, &finished.directory, data))?;
     }
     Ok(())
 }
 
-/// How the model answers the test data, as JSON. That they cannot be used is said there and in the log: it is no reason
-/// to lose a model that is trained.
+/// One line on standard output. Nobody may be listening; the job goes on.
+fn tell(line: &str) {
+    output::print(line).ok();
+}
+
+/// How the model answers the test data, as JSON; or why not, there and in the log.
 fn test(job: &Job, directory: &Path, data: &Path) -> String {
     let tested = model::load(directory)
         .map_err(|error| error.to_string())
         .and_then(|model| evaluate(&model, data, job.options.bad_rows).map_err(|error| problem(&error)));
     let value = match &tested {
         Ok(Evaluation { figures, .. }) => {
-            output::print(&metrics("test", figures)).ok();
+            tell(&metrics("test", figures));
             json!(figures)
         }
         Err(problem) => {
