@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::ser::SerializeMap as _;
 use utoipa::ToSchema;
 
-use crate::pipeline::Answer;
+use crate::pipeline::{Answer, Pipeline};
+use crate::registry::Entry;
 use crate::value::Prediction;
 
 /// One label and how likely it is.
@@ -15,14 +16,24 @@ pub(super) struct Label {
     /// The label.
     #[schema(value_type = String, example = "positive")]
     label: Arc<str>,
-    /// Its probability, 0 to 1.
-    #[schema(minimum = 0, maximum = 1, example = 0.97)]
+    /// Its probability, 0 to 1; where raw scores were asked for, its logit.
+    #[schema(example = 0.97)]
     score: f32,
 }
 
 /// The labels of an answer, best first.
 pub(super) fn of(answer: Answer) -> Vec<Label> {
     written(answer.outcome.predictions)
+}
+
+/// The labels with their logits in place of scores, best first. `None` when a label has several.
+pub(super) fn raw(entry: &Entry<Pipeline>, answer: &Answer) -> Option<Vec<Label>> {
+    let logits = entry.handle.label_logits(&answer.logits)?;
+    let labels = entry.handle.labels().iter().cloned();
+    let mut labels: Vec<Label> = labels.zip(logits).map(|(label, score)| Label { label, score }).collect();
+    // Stable, as scores are ordered: of equals the manifest's first comes first.
+    labels.sort_by(|left, right| right.score.total_cmp(&left.score));
+    Some(labels)
 }
 
 /// Predictions as they are written.

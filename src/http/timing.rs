@@ -38,6 +38,7 @@ mod tests {
     fn each_phase_is_the_longest_of_it() {
         let answer = |prepare, compute| Answer {
             outcome: Outcome { scores: Vec::new(), predictions: Vec::new(), positions: Vec::new() },
+            logits: crate::value::Logits::new(1, vec![0.0]).unwrap(),
             units: 1,
             truncated: false,
             timing: Timing {

@@ -49,6 +49,21 @@ impl Presenter {
         mean(&self.positions(logits)?).map(|scores| rounded(&scores))
     }
 
+    /// The logit of every label, in the manifest's order: what softmax or sigmoid makes its score of. Of two labels with
+    /// one logit, the first has its negative. `None` unless there is one position, with as many as labels need.
+    #[must_use]
+    pub fn label_logits(&self, logits: &Logits) -> Option<Vec<f32>> {
+        let mut positions = logits.positions();
+        let (Some(only), None) = (positions.next(), positions.next()) else { return None };
+        match (self.objective, only) {
+            (Objective::Binary, &[logit]) => Some(vec![-logit, logit]),
+            (Objective::MultiClass | Objective::MultiLabel, _) if only.len() == self.labels.len() => {
+                Some(only.to_vec())
+            }
+            _ => None,
+        }
+    }
+
     /// The `top_k` best labels (all when `None`). `None` when a logit is not finite. `unpooled`: fill `positions`.
     #[must_use]
     pub fn present(&self, logits: &Logits, top_k: Option<usize>, unpooled: bool) -> Option<Outcome> {
@@ -179,6 +194,20 @@ mod tests {
         }
         let tags = presenter(Objective::MultiLabel, &["a", "b"]);
         assert_eq!(tags.scores(&logits(2, &[0.0, 100.0])).unwrap(), [0.5, 1.0]);
+    }
+
+    #[test]
+    fn each_label_has_the_logit_that_its_score_is_made_of() {
+        let classes = presenter(Objective::MultiClass, &["a", "b"]);
+        assert_eq!(classes.label_logits(&logits(2, &[1.5, -2.0])).unwrap(), [1.5, -2.0]);
+        let binary = presenter(Objective::Binary, &["no", "yes"]);
+        let found = binary.label_logits(&logits(1, &[2.0])).unwrap();
+        let scores = binary.scores(&logits(1, &[2.0])).unwrap();
+        for (logit, score) in found.iter().zip(scores) {
+            assert_eq!(rounded(&[sigmoid(*logit)]), [score]);
+        }
+        assert_eq!(binary.label_logits(&logits(1, &[2.0, 3.0])), None, "of two positions");
+        assert_eq!(classes.label_logits(&logits(3, &[0.0; 3])), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::limits::{
 use crate::model::{InputPreparation, Manifest, Model};
 use crate::nn::Architecture;
 use crate::nn::lstm::Pooling;
-use crate::value::Input;
+use crate::value::{Input, Logits};
 
 /// How a version is run.
 #[derive(Clone, Debug)]
@@ -96,6 +96,8 @@ pub struct Timing {
 pub struct Answer {
     /// The predictions.
     pub outcome: Outcome,
+    /// What the network answered, of which they were made.
+    pub logits: Logits,
     /// Tokens read or pixels seen.
     pub units: usize,
     /// Whether a text was cut.
@@ -248,7 +250,13 @@ impl tower::Service<Request> for Pipeline {
                 shared.presenter.present(&done.answer, top_k, shared.unpooled).ok_or(Error::NotFinite)?;
             let present = computed.elapsed();
             let timing = Timing { prepare, queue: done.queued, compute: done.computed, present };
-            Ok(Answer { outcome, units: prepared.units, truncated: prepared.truncated, timing })
+            Ok(Answer {
+                outcome,
+                logits: done.answer,
+                units: prepared.units,
+                truncated: prepared.truncated,
+                timing,
+            })
         })
     }
 }

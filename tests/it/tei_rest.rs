@@ -45,6 +45,21 @@ async fn texts_have_the_native_scores() {
 }
 
 #[tokio::test]
+async fn raw_scores_are_what_scores_are_made_of() {
+    let served = served();
+    let ask = async |inputs: Value, raw: bool| {
+        Ask::json("/predict", &json!({"inputs": inputs, "raw_scores": raw})).of(&served.door).await.json()
+    };
+    let (scores, logits) = (ask(json!(TEXT), false).await, ask(json!(TEXT), true).await);
+    let logit = |place: usize| logits[place]["score"].as_f64().unwrap();
+    assert!(logit(0) > logit(1), "the best comes first: {logits}");
+    assert_eq!((&logits[0]["label"], &logits[1]["label"]), (&scores[0]["label"], &scores[1]["label"]));
+    let best = 1.0 / (1.0 + (logit(1) - logit(0)).exp());
+    assert!((best - scores[0]["score"].as_f64().unwrap()).abs() < 1e-6, "{scores} of {logits}");
+    assert_eq!(ask(json!([[TEXT], ["bad"]]), true).await[0], logits);
+}
+
+#[tokio::test]
 async fn a_pipeline_takes_pictures() {
     let served = served();
     let png = pictures::png(3, 20, 16);
@@ -86,7 +101,6 @@ async fn refusals_have_the_types_that_clients_know() {
         (predict(json!({"inputs": []})), 400, "Empty", "`inputs` cannot be empty"),
         (predict(json!({"inputs": " "})), 422, "Validation", "the text is empty"),
         (predict(json!({"inputs": [["a"], [" "]]})), 422, "Validation", "inputs[1]: the text is empty"),
-        (predict(json!({"inputs": "a", "raw_scores": true})), 422, "Validation", "`raw_scores`"),
         (
             predict(json!({"inputs": "good ".repeat(40), "truncate": false})),
             422,

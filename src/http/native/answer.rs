@@ -154,6 +154,7 @@ mod tests {
                 predictions: vec![prediction("b", 0.75), prediction("a", 0.25)],
                 positions: Vec::new(),
             },
+            logits: crate::value::Logits::new(1, vec![0.0]).unwrap(),
             units,
             truncated: false,
             timing: Timing::default(),

@@ -34,7 +34,7 @@ struct PredictTexts {
     truncate: Option<bool>,
     /// Where it is cut: only `Right`.
     truncation_direction: Option<String>,
-    /// Scores before the softmax: only `false`.
+    /// Whether scores are logits, as they are before softmax or sigmoid. They are not, unless this says `true`.
     raw_scores: Option<bool>,
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn predict_texts(
     }
     let characters = texts.iter().map(|text| text.chars().count()).sum();
     let given: Vec<Given> = texts.into_iter().map(|text| Ok(Input::Text(text))).collect();
-    let mut answers = if single {
+    let answers = if single {
         let mut given = given;
         let only = given.pop().ok_or_else(empty)?;
         vec![ask::one(&entry, only, asked).await?]
@@ -87,9 +87,10 @@ pub(super) async fn predict_texts(
         check_whole(&entry, &answers)?;
     }
     let headers = compute_headers(&entry, &answers, characters, begun.elapsed());
-    let body = match answers.pop() {
-        Some(only) if single => PredictedTexts::One(labels::of(only)),
-        last => PredictedTexts::Many(answers.into_iter().chain(last).map(labels::of).collect()),
+    let mut labels = answers.into_iter().map(|answer| written(&entry, answer, request.scores));
+    let body = match labels.next() {
+        Some(only) if single => PredictedTexts::One(only?),
+        first => PredictedTexts::Many(first.into_iter().chain(labels).collect::<Result<_, _>>()?),
     };
     Ok((headers, Json(body)).into_response())
 }
@@ -100,6 +101,16 @@ struct Request {
     texts: Texts,
     /// Whether a text that would be cut is refused.
     whole: bool,
+    scores: Scores,
+}
+
+/// What a label's score is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scores {
+    /// Its probability.
+    Probability,
+    /// Its logit.
+    Raw,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -114,15 +125,14 @@ impl Request {
             return Err(invalid("the body is no object, expected one such as {\"inputs\": \"…\"}"));
         };
         let mut inputs = None;
-        let mut whole = false;
+        let (mut whole, mut scores) = (false, Scores::Probability);
         for (name, value) in members {
             match (name.as_str(), value) {
                 ("inputs", value) => inputs = Some(texts(value)?),
                 ("truncate", Instance::Bool(truncate)) => whole |= !truncate,
-                ("raw_scores", Instance::Bool(false)) | (_, Instance::Null) => {}
-                ("raw_scores", _) => {
-                    return Err(invalid("`raw_scores` may only be false: scores are probabilities here"));
-                }
+                (_, Instance::Null) | ("raw_scores", Instance::Bool(false)) => {}
+                ("raw_scores", Instance::Bool(true)) => scores = Scores::Raw,
+                ("raw_scores", _) => return Err(invalid("`raw_scores` expected a boolean")),
                 ("truncation_direction", Instance::Text(side)) if side.eq_ignore_ascii_case("right") => {}
                 ("truncation_direction", _) => {
                     return Err(invalid(
@@ -135,7 +145,17 @@ impl Request {
             }
         }
         let texts = inputs.ok_or_else(|| invalid("missing field `inputs`"))?;
-        Ok(Self { texts, whole })
+        Ok(Self { texts, whole, scores })
+    }
+}
+
+/// The labels of an answer, best first.
+fn written(entry: &Entry<Pipeline>, answer: Answer, scores: Scores) -> Result<Vec<Label>, Problem> {
+    match scores {
+        Scores::Probability => Ok(labels::of(answer)),
+        Scores::Raw => labels::raw(entry, &answer).ok_or_else(|| {
+            invalid("`raw_scores` may only be false: this model's scores are the mean of each token's")
+        }),
     }
 }
 
@@ -229,12 +249,14 @@ mod tests {
 
     #[test]
     fn one_text_and_a_batch_are_told_apart() {
-        let one = |text: &str| Ok(Request { texts: Texts::One(text.to_owned()), whole: false });
+        let scores = Scores::Probability;
+        let one = |text: &str| Ok(Request { texts: Texts::One(text.to_owned()), whole: false, scores });
         assert_eq!(parse(r#"{"inputs": "a"}"#), one("a"));
         assert_eq!(parse(r#"{"inputs": ["a"], "truncate": true, "raw_scores": false}"#), one("a"));
         let many = parse(r#"{"inputs": [["a"], ["b"]], "truncate": false, "truncation_direction": "Right"}"#);
         let texts = Texts::Many(vec!["a".to_owned(), "b".to_owned()]);
-        assert_eq!(many, Ok(Request { texts, whole: true }));
+        assert_eq!(many, Ok(Request { texts, whole: true, scores }));
+        assert_eq!(parse(r#"{"inputs": "a", "raw_scores": true}"#).unwrap().scores, Scores::Raw);
     }
 
     #[test]
@@ -248,7 +270,7 @@ mod tests {
             (r#"{"inputs": [["a"], "b"]}"#, "`inputs` has a string in it"),
             (r#"{"inputs": [["a"], []]}"#, "invalid length 0"),
             (r#"{"inputs": 3}"#, "`inputs` is a number"),
-            (r#"{"inputs": "a", "raw_scores": true}"#, "`raw_scores` may only be false"),
+            (r#"{"inputs": "a", "raw_scores": 1}"#, "`raw_scores` expected a boolean"),
             (r#"{"inputs": "a", "truncation_direction": "Left"}"#, "`truncation_direction` may only be"),
         ] {
             let problem = parse(text).unwrap_err();

@@ -1,9 +1,11 @@
 //! What a running version is, for those that describe it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Pipeline;
 use crate::text::Tokenizer;
+use crate::value::Logits;
 
 impl Pipeline {
     /// Worker threads.
@@ -16,6 +18,19 @@ impl Pipeline {
     #[must_use]
     pub fn queue_rows_max(&self) -> usize {
         self.shared.preparing_max
+    }
+
+    /// The labels, in the manifest's order.
+    #[must_use]
+    pub fn labels(&self) -> &[Arc<str>] {
+        self.shared.presenter.labels()
+    }
+
+    /// The logit of every label, in the manifest's order: what softmax or sigmoid makes its score of. `None` when the
+    /// answer is the mean of several positions, of which each has its own.
+    #[must_use]
+    pub fn label_logits(&self, logits: &Logits) -> Option<Vec<f32>> {
+        self.shared.presenter.label_logits(logits)
     }
 
     /// What makes tokens of texts; of a model of texts.
