@@ -22,7 +22,7 @@ use super::server::Gateway;
 
 /// It owns its one path.
 pub(super) const PROTOCOL: Protocol =
-    Protocol { routes, owns: |path| path == "/score", write: native::PROTOCOL.write };
+    Protocol { routes, owns: |path| path == "/score", probes: &[], write: native::PROTOCOL.write };
 
 #[derive(OpenApi)]
 #[openapi(tags((name = "azure ml", description = "Azure ML's managed online endpoints")))]

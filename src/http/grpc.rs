@@ -31,7 +31,16 @@ use super::protocol::{Protocol, Refused};
 use super::server::Gateway;
 
 /// Calls: a service's name with its package, and a method.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, owns, write };
+pub(super) const PROTOCOL: Protocol = Protocol { routes, owns, probes: &PROBES, write };
+
+const PROBES: [&str; 6] = [
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
 
 /// The methods of the inference service; each is a route, and so a label of metrics.
 const METHODS: [&str; 20] = [

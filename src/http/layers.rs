@@ -25,23 +25,6 @@ use crate::telemetry::metrics::record_request;
 /// The label of requests that no route matched: never the path itself, of which there are endlessly many.
 const UNMATCHED: &str = "unmatched";
 
-/// Routes that machines ask every few seconds: in the log they would bury the rest.
-const PROBED: [&str; 13] = [
-    "/health/live",
-    "/health/ready",
-    "/metrics",
-    "/ping",
-    "/health",
-    "/v2/health/live",
-    "/v2/health/ready",
-    "/inference.GRPCInferenceService/ServerLive",
-    "/inference.GRPCInferenceService/ServerReady",
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
-
 /// Which protocol a path belongs to.
 pub(super) type ProtocolOf = fn(&str) -> Protocol;
 
@@ -77,7 +60,7 @@ async fn pass(State(door): State<Arc<Door>>, mut request: Request, next: Next) -
         let mut response = compression::answer(asked.coding, response).await;
         door.finish(response.headers_mut(), &asked);
         // Counted last, so that refusals are counted too.
-        asked.record(&response, begun.elapsed());
+        door.record(&asked, &response, begun.elapsed());
         response
     };
     answered.instrument(span).await
@@ -136,6 +119,23 @@ impl Door {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
+
+    /// Counts the request and logs it.
+    fn record(&self, asked: &Asked, response: &Response, took: Duration) {
+        // The outcome is the status, unless that is always the same.
+        let told = response.extensions().get::<Outcome>();
+        let outcome = told.map_or_else(|| response.status(), |Outcome(status)| *status);
+        let route = asked.route();
+        record_request(route, label(&asked.method), outcome.as_u16(), took);
+        let (status, ms) = (outcome.as_u16(), took.as_secs_f64() * 1000.0);
+        if outcome.is_server_error() {
+            tracing::warn!(status, ms, "answered");
+        } else if (self.protocol_of)(asked.uri.path()).probes.contains(&route) {
+            tracing::debug!(status, ms, "answered");
+        } else {
+            tracing::info!(status, ms, "answered");
+        }
+    }
 }
 
 /// What is known of a request when its route has taken it.
@@ -170,22 +170,6 @@ impl Asked {
     fn span(&self) -> tracing::Span {
         let (request_id, method) = (&*self.id.0, label(&self.method));
         tracing::info_span!("request", request_id, method, route = self.route())
-    }
-
-    /// Counts the request and logs it.
-    fn record(&self, response: &Response, took: Duration) {
-        // The outcome is the status, unless that is always the same.
-        let told = response.extensions().get::<Outcome>();
-        let outcome = told.map_or_else(|| response.status(), |Outcome(status)| *status);
-        record_request(self.route(), label(&self.method), outcome.as_u16(), took);
-        let (status, ms) = (outcome.as_u16(), took.as_secs_f64() * 1000.0);
-        if outcome.is_server_error() {
-            tracing::warn!(status, ms, "answered");
-        } else if PROBED.contains(&self.route()) {
-            tracing::debug!(status, ms, "answered");
-        } else {
-            tracing::info!(status, ms, "answered");
-        }
     }
 }
 

@@ -19,7 +19,8 @@ use super::protocol::{Protocol, Refused};
 use super::server::Gateway;
 
 /// It owns every path that no other protocol does.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, owns: |_| true, write };
+pub(super) const PROTOCOL: Protocol =
+    Protocol { routes, owns: |_| true, probes: &["/health/live", "/health/ready", "/metrics"], write };
 
 fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::new()

@@ -14,6 +14,8 @@ pub(super) struct Protocol {
     pub(super) routes: fn() -> OpenApiRouter<Gateway>,
     /// Whether a path is its own, there or not: what goes wrong at it is written in its way.
     pub(super) owns: fn(&str) -> bool,
+    /// Those of its routes that machines ask every few seconds: in the log they would bury the rest.
+    pub(super) probes: &'static [&'static str],
     /// Writes a problem with its status and body; headers that answers have in every protocol are added to it.
     pub(super) write: fn(&Problem, &Refused<'_>) -> Response,
 }

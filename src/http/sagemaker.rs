@@ -20,6 +20,7 @@ pub(super) const PROTOCOL: Protocol = Protocol {
     owns: |path| {
         matches!(path, "/invocations" | "/execution-parameters" | "/models") || path.starts_with("/models/")
     },
+    probes: &[],
     write: |problem, _| typed_error::response(problem),
 };
 

@@ -27,6 +27,7 @@ use super::server::Gateway;
 pub(super) const PROTOCOL: Protocol = Protocol {
     routes,
     owns: |path| matches!(path, "/" | "/predict" | "/tokenize" | "/info" | "/health"),
+    probes: &["/health"],
     write,
 };
 

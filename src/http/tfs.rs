@@ -33,7 +33,7 @@ use super::refusing::Refusing;
 use super::server::Gateway;
 
 /// It owns what is under a model.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, owns: target::is_below_root, write };
+pub(super) const PROTOCOL: Protocol = Protocol { routes, owns: target::is_below_root, probes: &[], write };
 
 /// An error as these clients read it.
 #[derive(Debug, Serialize, ToSchema)]

@@ -22,6 +22,7 @@ use crate::name::Version;
 pub(super) const PROTOCOL: Protocol = Protocol {
     routes,
     owns: |path| path == "/ping" || path.starts_with("/predictions/") || path.starts_with("/explanations/"),
+    probes: &["/ping"],
     write,
 };
 

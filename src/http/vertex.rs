@@ -27,7 +27,7 @@ use super::timing;
 const PATH: &str = "/vertex";
 
 /// It owns its one path.
-pub(super) const PROTOCOL: Protocol = Protocol { routes, owns: |path| path == PATH, write };
+pub(super) const PROTOCOL: Protocol = Protocol { routes, owns: |path| path == PATH, probes: &[], write };
 
 /// An error as Google's APIs write it.
 #[derive(Debug, Serialize, ToSchema)]

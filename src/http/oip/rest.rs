@@ -24,7 +24,8 @@ use crate::http::protocol::{Protocol, Refused};
 use crate::http::server::Gateway;
 
 /// It owns `/v2` and what is below it.
-pub(in crate::http) const PROTOCOL: Protocol = Protocol { routes, owns, write };
+pub(in crate::http) const PROTOCOL: Protocol =
+    Protocol { routes, owns, probes: &["/v2/health/live", "/v2/health/ready"], write };
 
 fn routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::new()

@@ -21,6 +21,7 @@ use crate::registry::State as VersionState;
 pub(in crate::http) const PROTOCOL: Protocol = Protocol {
     routes,
     owns: |path| path == "/models" || path.starts_with("/models/"),
+    probes: &[],
     write: |problem, _| typed_error::response(problem),
 };
 
