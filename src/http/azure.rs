@@ -42,12 +42,15 @@ fn routes() -> OpenApiRouter<Gateway> {
     path = "/score",
     tag = "azure ml",
     request_body(content(
-        (Object = "application/json", example = json!({"inputs": "a gripping, funny and deeply moving film"})),
+        (serde_json::Value = "application/json", example = json!({"inputs": "a gripping, funny and deeply moving film"})),
         (String = "application/jsonlines"),
         (String = "text/plain", example = "a gripping, funny and deeply moving film"),
         (Binary = "image/*"),
     )),
-    responses((status = 200, description = "The answer, in the wording of the question", body = Object), Refusals),
+    responses((status = 200, description = "The answer, in the wording of the question", content(
+        (serde_json::Value = "application/json"),
+        (String = "application/jsonlines"),
+    )), Refusals),
 )]
 async fn score(
     State(gateway): State<Gateway>,

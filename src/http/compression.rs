@@ -104,6 +104,10 @@ fn is_zlib(body: &[u8]) -> bool {
         if method & 0x0f == 8 && (u32::from(*method) * 256 + u32::from(*check)).is_multiple_of(31))
 }
 
+/// Marks an answer that goes as it is: there are clients that ask for a coding and do not take it off everywhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AsItIs;
+
 /// Puts the coding that its caller wants on an answer, if it is worth it.
 pub(super) async fn answer(coding: Coding, response: Response) -> Response {
     if coding == Coding::Identity || !is_worth_it(&response) {
@@ -136,7 +140,9 @@ fn is_worth_it(response: &Response) -> bool {
     let compresses = content_type.starts_with("text/")
         || content_type.contains("json")
         || content_type == "application/octet-stream";
-    fits && compresses && !headers.contains_key(header::CONTENT_ENCODING)
+    fits && compresses
+        && response.extensions().get::<AsItIs>().is_none()
+        && !headers.contains_key(header::CONTENT_ENCODING)
 }
 
 /// The bytes in this coding; `None` when that cannot be.

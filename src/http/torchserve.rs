@@ -6,17 +6,22 @@ pub(super) mod management;
 mod registration;
 mod workers;
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::ask;
 use super::problem::{Code, Problem};
 use super::protocol::{Protocol, Refused};
 use super::refusing::Refusing;
 use super::server::Gateway;
 use super::typed_error::{self, TypedError};
 use crate::name::Version;
+use crate::pipeline::Pipeline;
+use crate::registry::Entry;
 
 /// Its inference API.
 pub(super) const PROTOCOL: Protocol = Protocol {
@@ -62,6 +67,23 @@ fn no_version(version: &str, model: &str) -> Problem {
     let model: String = model.chars().take(100).collect();
     let detail = format!("Model version: {version} does not exist for model: {model}");
     Problem::new(Code::VersionNotFound, detail)
+}
+
+/// The version of a model that answers. A model that was unregistered is not found, as in `TorchServe`, until it is
+/// registered again.
+fn serving(
+    gateway: &Gateway,
+    model: &str,
+    version: Option<Version>,
+) -> Result<Arc<Entry<Pipeline>>, Problem> {
+    ask::named(gateway, model, version).map_err(|problem| {
+        let unregistered =
+            || gateway.registry.models().iter().any(|known| known.unloaded && known.name.as_str() == model);
+        if problem.code == Code::ModelNotReady && unregistered() {
+            return in_its_words(Problem::new(Code::ModelNotFound, ""), model, version);
+        }
+        in_its_words(problem, model, version)
+    })
 }
 
 /// The problem in the words of `TorchServe`, where it has words for it.

@@ -53,7 +53,7 @@ struct GoogleStatus {
 #[expect(dead_code, reason = "it documents a body that is read as it comes")]
 struct VertexRequest {
     /// Inputs: texts as strings, pictures as `{"b64": …}` or as numbers, each possibly the only member of an object.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     instances: Vec<serde_json::Value>,
     /// `model`, `version`, `top_k`.
     #[schema(value_type = Option<Object>)]

@@ -97,3 +97,20 @@ async fn a_bomb_is_too_large_and_damage_is_told() {
     assert_eq!(answer.headers["accept-encoding"], "gzip, deflate");
     problem(&answer, 415, "unsupported_media_type");
 }
+
+#[tokio::test]
+async fn of_the_open_inference_protocol_only_inference_is_compressed() {
+    let served = Served::with(config(), |folder| {
+        for name in ["a", "b", "c", "d"] {
+            models::tiny_text(folder, name, 1);
+        }
+    });
+    let asked = |ask: Ask| ask.header("accept-encoding", "gzip, deflate").of(&served.door);
+    let statistics = asked(Ask::get("/v2/models/stats")).await;
+    assert!(statistics.body.len() > 1024, "of a size that would be compressed");
+    assert!(!statistics.headers.contains_key("content-encoding"));
+    let tensor =
+        json!({"name": "text", "datatype": "BYTES", "shape": [100], "data": vec!["a good film"; 100]});
+    let infer = asked(Ask::json("/v2/models/a/infer", &json!({"inputs": [tensor]}))).await;
+    assert_eq!(infer.headers["content-encoding"], "gzip");
+}

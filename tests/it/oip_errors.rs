@@ -40,7 +40,6 @@ async fn paths_methods_models_and_versions() {
     let served = served();
     let unknown = "Request for unknown model: 'nobody' is not found";
     let cases = [
-        (Ask::get("/v2/"), 404, "Not Found"),
         (Ask::get("/v2/nothing"), 404, "Not Found"),
         (Ask::get("/v2/models/sentiment/"), 404, "Not Found"),
         (Ask::get("/v2/models/sentiment/versions/one"), 404, "Not Found"),

@@ -60,6 +60,17 @@ async fn raw_scores_are_what_scores_are_made_of() {
 }
 
 #[tokio::test]
+async fn the_url_of_a_pipeline_may_name_its_model() {
+    let served = served();
+    let encoded = base64::engine::general_purpose::STANDARD.encode(pictures::png(3, 20, 16));
+    // What Hugging Face's client sends of a picture when it asks for anything besides: nothing says that it is one.
+    let picture = json!({"inputs": encoded, "parameters": {"top_k": 2}});
+    let answer = Ask::json("/?model=digits", &picture).of(&served.door).await.json();
+    assert_eq!((answer[0]["label"].is_string(), answer.as_array().unwrap().len()), (true, 2), "{answer}");
+    problem(&Ask::json("/?modle=digits", &picture).of(&served.door).await, 400, "invalid_request");
+}
+
+#[tokio::test]
 async fn a_pipeline_takes_pictures() {
     let served = served();
     let png = pictures::png(3, 20, 16);

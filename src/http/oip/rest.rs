@@ -10,15 +10,17 @@ mod repository;
 mod settings;
 mod write;
 
-use axum::Json;
 use axum::http::StatusCode;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::errors::{Kind, message};
+use crate::http::compression::AsItIs;
 use crate::http::problem::{Code, Problem};
 use crate::http::protocol::{Protocol, Refused};
 use crate::http::server::Gateway;
@@ -27,9 +29,15 @@ use crate::http::server::Gateway;
 pub(in crate::http) const PROTOCOL: Protocol =
     Protocol { routes, owns, probes: &["/v2/health/live", "/v2/health/ready"], write };
 
+#[derive(OpenApi)]
+#[openapi(components(schemas(OipError)))]
+struct Document;
+
 fn routes() -> OpenApiRouter<Gateway> {
-    OpenApiRouter::new()
+    // Triton compresses answers to inference and nothing else, and its clients rely on it.
+    let described = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(health::server_metadata))
+        .routes(routes!(health::server_metadata_below))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(models::list))
@@ -42,14 +50,14 @@ fn routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(models::all_statistics))
         .routes(routes!(models::statistics))
         .routes(routes!(models::version_statistics))
-        .routes(routes!(infer::infer))
-        .routes(routes!(infer::infer_version))
         .routes(routes!(repository::index))
         .routes(routes!(repository::load))
         .routes(routes!(repository::unload))
         .routes(routes!(settings::show_logging, settings::change_logging))
         .routes(routes!(settings::show_trace, settings::change_trace))
         .routes(routes!(settings::show_model_trace, settings::change_model_trace))
+        .layer(map_response(|response: Response| async { (Extension(AsItIs), response) }));
+    described.routes(routes!(infer::infer)).routes(routes!(infer::infer_version))
 }
 
 fn owns(path: &str) -> bool {
@@ -58,7 +66,7 @@ fn owns(path: &str) -> bool {
 
 fn write(problem: &Problem, _refused: &Refused<'_>) -> Response {
     let error = message(problem);
-    (status(problem), Json(OipError { error })).into_response()
+    (status(problem), Extension(AsItIs), Json(OipError { error })).into_response()
 }
 
 /// The status of a problem, by the kind of it that Triton's clients know.

@@ -52,7 +52,7 @@ const TRANSFORMS_MAX: usize = 64;
         description = "`model=…,version=…,top_k=…`, and whatever the caller wants back: it is answered with it"
     )),
     request_body(content(
-        (Object = "application/json", example = json!({"inputs": "a gripping, funny and deeply moving film"})),
+        (serde_json::Value = "application/json", example = json!({"inputs": "a gripping, funny and deeply moving film"})),
         (String = "application/jsonlines"),
         (String = "text/plain", example = "a gripping, funny and deeply moving film"),
         (Binary = "image/*"),
@@ -60,7 +60,7 @@ const TRANSFORMS_MAX: usize = 64;
     )),
     responses(
         (status = 200, description = "The answer, in the wording of the question", content(
-            (Object = "application/json"),
+            (serde_json::Value = "application/json"),
             (String = "application/jsonlines"),
         )),
         Refusals,

@@ -145,12 +145,15 @@ pub(super) async fn unload_model(
     tag = "sagemaker",
     params(("name" = String, Path, description = "The model's name")),
     request_body(content(
-        (Object = "application/json"),
+        (serde_json::Value = "application/json"),
         (String = "application/jsonlines"),
         (String = "text/plain"),
         (Binary = "image/*"),
     )),
-    responses((status = 200, description = "The answer, in the wording of the question", body = Object), Refusals),
+    responses((status = 200, description = "The answer, in the wording of the question", content(
+        (serde_json::Value = "application/json"),
+        (String = "application/jsonlines"),
+    )), Refusals),
 )]
 #[expect(clippy::too_many_arguments, reason = "an argument an extractor")]
 pub(super) async fn invoke_model(

@@ -1,10 +1,10 @@
 //! The shape of Hugging Face's pipelines, at the root.
 
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::binary::Binary;
@@ -20,7 +20,7 @@ use crate::http::server::Gateway;
 #[expect(dead_code, reason = "it documents a body that is read as it comes")]
 struct PipelineRequest {
     /// A text, or a picture in base64; or a list of either.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     inputs: serde_json::Value,
     /// What is wanted of the answers.
     parameters: Option<PipelineParameters>,
@@ -49,6 +49,13 @@ enum PipelineResponse {
     Many(Vec<Vec<Label>>),
 }
 
+/// Which model answers, of clients that can say it in no other place than their URL.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Chosen {
+    model: Option<String>,
+}
+
 /// Classify, as Hugging Face's pipelines do.
 ///
 /// A list of the labels of each input, best first, of a single text as well; of a single picture its labels. A text or a
@@ -57,6 +64,7 @@ enum PipelineResponse {
     post,
     path = "/",
     tag = "hugging face",
+    params(("model" = Option<String>, Query, description = "The model that answers; a parameter in JSON as well")),
     request_body(content(
         (PipelineRequest = "application/json", example = json!({"inputs": "a gripping, funny and deeply moving film"})),
         (String = "text/plain", example = "a gripping, funny and deeply moving film"),
@@ -67,10 +75,10 @@ enum PipelineResponse {
 pub(super) async fn run_pipeline(
     State(gateway): State<Gateway>,
     Extension(deadline): Extension<Deadline>,
-    headers: HeaderMap,
-    body: Bytes,
+    Query(chosen): Query<Chosen>,
+    (headers, body): (HeaderMap, Bytes),
 ) -> Result<Response, Problem> {
     let content = Content::of(&headers, body)?;
-    let choice = Choice { lone: Lone::ListOfOne, ..Choice::default() };
+    let choice = Choice { model: chosen.model, lone: Lone::ListOfOne, ..Choice::default() };
     invoke(&gateway, choice, content, deadline.0).await
 }

@@ -28,7 +28,7 @@ use crate::value::{Input, Task};
 #[expect(dead_code, reason = "it documents a body that is read as it comes")]
 struct PredictTexts {
     /// A text, or a list of lists of one text each. A list of two texts is a pair, which no model here takes.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     inputs: serde_json::Value,
     /// Whether a longer text than the model reads is cut. It is, unless this says `false`.
     truncate: Option<bool>,

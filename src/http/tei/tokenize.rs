@@ -20,7 +20,7 @@ use crate::value::Task;
 #[expect(dead_code, reason = "it documents a body that is read as it comes")]
 struct TokenizeTexts {
     /// A text, or a list of them.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     inputs: serde_json::Value,
     /// Whether the tokens that the tokenizer adds are there: yes, unless this says `false`.
     add_special_tokens: Option<bool>,

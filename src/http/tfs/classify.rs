@@ -24,9 +24,10 @@ use crate::http::{labels, timing};
 #[expect(dead_code, reason = "it documents a body that is read as it comes")]
 struct ClassifyExamples {
     /// `serving_default`, the only one.
+    #[schema(nullable = false)]
     signature_name: Option<String>,
     /// Features that all examples share.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     context: Option<serde_json::Value>,
     /// Examples, each with one feature: a text as a string, a picture as `{"b64": …}` or as numbers.
     #[schema(value_type = Vec<Object>)]
@@ -37,7 +38,7 @@ struct ClassifyExamples {
 #[derive(Debug, Serialize, ToSchema)]
 struct ClassifyResults {
     /// `[[label, score], …]` of each example.
-    #[schema(value_type = Vec<Vec<Vec<Object>>>, example = json!([[["positive", 0.97], ["negative", 0.03]]]))]
+    #[schema(value_type = Vec<Vec<Vec<Value>>>, example = json!([[["positive", 0.97], ["negative", 0.03]]]))]
     results: Vec<Vec<(Arc<str>, f32)>>,
 }
 

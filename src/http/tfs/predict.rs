@@ -25,13 +25,14 @@ use crate::pipeline::Answer;
 #[expect(dead_code, reason = "it documents a body that is read as it comes")]
 struct PredictRequest {
     /// `serving_default`, the only one.
+    #[schema(nullable = false)]
     signature_name: Option<String>,
     /// Inputs, one a row: texts as strings, pictures as `{"b64": …}` or as numbers, each possibly the only member of
     /// an object.
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>, nullable = false)]
     instances: Option<Vec<serde_json::Value>>,
     /// The same as one column, possibly as the only member of an object.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     inputs: Option<serde_json::Value>,
 }
 
@@ -44,7 +45,7 @@ struct PredictResponse {
     predictions: Option<Scores>,
     /// The scores of each item of a column, or of its only input.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<Value>>)]
     outputs: Option<Scores>,
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Refusals, in_its_words, version};
+use super::{Refusals, serving, version};
 use crate::http::ask::{self, Asked, Given, check_count};
 use crate::http::binary::Binary;
 use crate::http::deadline::Deadline;
@@ -75,10 +75,10 @@ pub(super) fn unhealthy() -> Response {
         (String = "text/plain", example = "a gripping, funny and deeply moving film"),
         (Binary = "application/octet-stream"),
         (Binary = "image/*"),
-        (Object = "application/json"),
+        (serde_json::Value = "application/json"),
         (Object = "multipart/form-data"),
     )),
-    responses((status = 200, description = "Labels with scores", body = Object,
+    responses((status = 200, description = "Labels with scores", body = serde_json::Value,
         example = json!({"positive": 0.97, "negative": 0.03})), Refusals),
 )]
 pub(super) async fn predictions(
@@ -87,7 +87,7 @@ pub(super) async fn predictions(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let entry = ask::named(&gateway, &name, None).map_err(|problem| in_its_words(problem, &name, None))?;
+    let entry = serving(&gateway, &name, None)?;
     answer(&gateway, &entry, request, deadline.0).await
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn predictions(
     tag = "torchserve",
     params(("name" = String, Path, description = "The model's name", example = "sentiment")),
     request_body(content((Binary = "application/octet-stream"), (String = "text/plain"))),
-    responses((status = 200, description = "Labels with scores", body = Object,
+    responses((status = 200, description = "Labels with scores", body = serde_json::Value,
         example = json!({"positive": 0.97, "negative": 0.03})), Refusals),
 )]
 pub(super) async fn put_predictions(
@@ -123,10 +123,10 @@ pub(super) async fn put_predictions(
         (String = "text/plain", example = "a gripping, funny and deeply moving film"),
         (Binary = "application/octet-stream"),
         (Binary = "image/*"),
-        (Object = "application/json"),
+        (serde_json::Value = "application/json"),
         (Object = "multipart/form-data"),
     )),
-    responses((status = 200, description = "Labels with scores", body = Object,
+    responses((status = 200, description = "Labels with scores", body = serde_json::Value,
         example = json!({"positive": 0.97, "negative": 0.03})), Refusals),
 )]
 pub(super) async fn version_predictions(
@@ -136,10 +136,9 @@ pub(super) async fn version_predictions(
     request: Request,
 ) -> Result<Response, Problem> {
     // The model comes first: its name may be the mistake.
-    ask::named(&gateway, &name, None).map_err(|problem| in_its_words(problem, &name, None))?;
+    serving(&gateway, &name, None)?;
     let wanted = Some(version(&number, &name)?);
-    let entry =
-        ask::named(&gateway, &name, wanted).map_err(|problem| in_its_words(problem, &name, wanted))?;
+    let entry = serving(&gateway, &name, wanted)?;
     answer(&gateway, &entry, request, deadline.0).await
 }
 
@@ -153,7 +152,7 @@ pub(super) async fn version_predictions(
         ("version" = String, Path, description = "The version, as `1` or `1.0`", example = "1.0"),
     ),
     request_body(content((Binary = "application/octet-stream"), (String = "text/plain"))),
-    responses((status = 200, description = "Labels with scores", body = Object,
+    responses((status = 200, description = "Labels with scores", body = serde_json::Value,
         example = json!({"positive": 0.97, "negative": 0.03})), Refusals),
 )]
 pub(super) async fn put_version_predictions(

@@ -9,8 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::workers::{ModelDescription, description};
-use super::{Refusals, in_its_words, registration, version};
-use crate::http::ask;
+use super::{Refusals, in_its_words, registration, serving, version};
 use crate::http::problem::{Code, Problem};
 use crate::http::protocol::Protocol;
 use crate::http::server::Gateway;
@@ -136,7 +135,7 @@ async fn describe_model(
     State(gateway): State<Gateway>,
     Path(name): Path<String>,
 ) -> Result<Json<Vec<ModelDescription>>, Problem> {
-    let entry = ask::named(&gateway, &name, None).map_err(|problem| in_its_words(problem, &name, None))?;
+    let entry = serving(&gateway, &name, None)?;
     Ok(Json(vec![description(&entry)]))
 }
 
@@ -165,8 +164,7 @@ async fn describe_version(
         return Ok(Json(ready.collect()));
     }
     let wanted = Some(version(&number, &name)?);
-    let entry =
-        ask::named(&gateway, &name, wanted).map_err(|problem| in_its_words(problem, &name, wanted))?;
+    let entry = serving(&gateway, &name, wanted)?;
     Ok(Json(vec![description(&entry)]))
 }
 
@@ -189,7 +187,7 @@ async fn scale_model(
     Path(name): Path<String>,
     Asked(scale): Asked<Scale>,
 ) -> Result<Json<Status>, Problem> {
-    let entry = ask::named(&gateway, &name, None).map_err(|problem| in_its_words(problem, &name, None))?;
+    let entry = serving(&gateway, &name, None)?;
     scaled(&name, entry.handle.workers(), &scale)
 }
 
@@ -214,8 +212,7 @@ async fn scale_version(
     Asked(scale): Asked<Scale>,
 ) -> Result<Json<Status>, Problem> {
     let wanted = Some(version(&number, &name)?);
-    let entry =
-        ask::named(&gateway, &name, wanted).map_err(|problem| in_its_words(problem, &name, wanted))?;
+    let entry = serving(&gateway, &name, wanted)?;
     scaled(&name, entry.handle.workers(), &scale)
 }
 
@@ -249,9 +246,7 @@ async fn set_default(
     Path((name, number)): Path<(String, String)>,
 ) -> Result<Json<Status>, Problem> {
     let wanted = version(&number, &name)?;
-    let named = |version| {
-        ask::named(&gateway, &name, version).map_err(|problem| in_its_words(problem, &name, version))
-    };
+    let named = |version| serving(&gateway, &name, version);
     named(Some(wanted))?;
     let default = named(None)?.version;
     if default == wanted {

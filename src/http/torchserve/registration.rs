@@ -7,7 +7,7 @@ use axum::extract::{Path, Query as Asked, State};
 use serde::Deserialize;
 
 use super::management::Status;
-use super::{Refusals, in_its_words, version};
+use super::{Refusals, in_its_words, serving, version};
 use crate::http::ask;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::{Control, Gateway};
@@ -101,7 +101,7 @@ pub(super) async fn unregister_version(
 ) -> Problem {
     let found = version(&number, &name).and_then(|version| {
         let version = Some(version);
-        ask::named(&gateway, &name, version).map_err(|problem| in_its_words(problem, &name, version))
+        serving(&gateway, &name, version)
     });
     found.err().unwrap_or_else(|| {
         let detail = format!(

@@ -13,7 +13,7 @@ use crate::http::problem::Problem;
 #[schema(as = OipInferRequest)]
 pub(super) struct InferBody {
     /// What the answer repeats.
-    #[schema(example = "42")]
+    #[schema(example = "42", nullable = false)]
     #[serde(default, deserialize_with = "present")]
     pub(super) id: Option<String>,
     /// Parameters of the request: `priority`, `timeout` (µs), `binary_data_output`; others are of no effect.
@@ -46,7 +46,7 @@ pub(super) struct InputBody {
     #[schema(value_type = Object)]
     pub(super) parameters: Map<String, Value>,
     /// Its elements, row by row, nested as the shape is or flat.
-    #[schema(value_type = Option<Vec<Value>>, example = json!(["a gripping, funny and deeply moving film"]))]
+    #[schema(value_type = Option<Vec<Value>>, nullable = false, example = json!(["a gripping, funny and deeply moving film"]))]
     #[serde(default, deserialize_with = "present")]
     pub(super) data: Option<Elements>,
 }

@@ -23,6 +23,18 @@ pub(super) async fn server_metadata(State(gateway): State<Gateway>) -> Json<Serv
     Json(metadata::server(&gateway))
 }
 
+/// What the server is, at the path that the protocol's OpenAPI document gives.
+#[utoipa::path(
+    get,
+    path = "/v2/",
+    tag = "open inference protocol",
+    operation_id = "oip_server_metadata_below",
+    responses((status = 200, description = "Name, version and extensions", body = ServerMetadata), Errors),
+)]
+pub(super) async fn server_metadata_below(gateway: State<Gateway>) -> Json<ServerMetadata> {
+    server_metadata(gateway).await
+}
+
 /// That the server is alive.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OipLive)]

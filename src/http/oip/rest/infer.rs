@@ -11,6 +11,7 @@ use super::body::InferBody;
 use super::read::read;
 use super::write::{AnswerBody, write};
 use super::{Errors, digits};
+use crate::http::binary::Binary;
 use crate::http::deadline::Deadline;
 use crate::http::oip::model;
 use crate::http::problem::Problem;
@@ -31,8 +32,14 @@ use crate::http::server::Gateway;
         ("model" = String, Path, description = "The model's name", example = "sentiment"),
         ("inference-header-content-length" = Option<u64>, Header, description = "How many bytes of the body are JSON"),
     ),
-    request_body(content((InferBody = "application/json"))),
-    responses((status = 200, description = "The outputs", body = AnswerBody<'static>), Errors),
+    request_body(content((InferBody = "application/json"), (Binary = "application/octet-stream"))),
+    responses(
+        (status = 200, description = "The outputs", content(
+            (AnswerBody<'static> = "application/json"),
+            (Binary = "application/octet-stream"),
+        )),
+        Errors,
+    ),
 )]
 pub(super) async fn infer(
     State(gateway): State<Gateway>,
@@ -54,8 +61,14 @@ pub(super) async fn infer(
         ("version" = u32, Path, description = "The version", example = 1),
         ("inference-header-content-length" = Option<u64>, Header, description = "How many bytes of the body are JSON"),
     ),
-    request_body(content((InferBody = "application/json"))),
-    responses((status = 200, description = "The outputs", body = AnswerBody<'static>), Errors),
+    request_body(content((InferBody = "application/json"), (Binary = "application/octet-stream"))),
+    responses(
+        (status = 200, description = "The outputs", content(
+            (AnswerBody<'static> = "application/json"),
+            (Binary = "application/octet-stream"),
+        )),
+        Errors,
+    ),
 )]
 pub(super) async fn infer_version(
     State(gateway): State<Gateway>,
