@@ -76,6 +76,39 @@ async fn pictures_are_trained_and_hosted() {
     assert!(job.path("model/colours/1/model.toml").is_file());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_of_many_models_takes_a_trained_one_too() {
+    let job = Job::new(&Workshop::text(), "text", &[("epochs", "1"), ("name", "films")]);
+    job.train();
+    let there = job.hosted();
+    let nothing = tempfile::tempdir().unwrap();
+    let server = Server::start_with(nothing.path(), &["--set", "platform.multi_model=true"]);
+    let client = Client::new(server.address);
+    client.until("/ping", |answer| answer.status == 200).await;
+    let url = there.path().join("model").display().to_string();
+    let loaded = client.post_json("/models", &json!({"model_name": "8d5f2cf7b7f9", "url": url})).await;
+    assert_eq!(loaded.status, 200, "{}", loaded.json());
+    let answer = client.post_json("/models/8d5f2cf7b7f9/invoke", &json!({"inputs": "a lovely film"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.json());
+}
+
+#[test]
+fn a_tokenizer_comes_by_the_channel_config() {
+    let workshop = Workshop::text();
+    let first = Job::new(&workshop, "text", &[("epochs", "1")]);
+    first.train();
+    let second = Job::new(&workshop, "text", &[("epochs", "1")]);
+    let tokenizer = second.path("input/data/config/tokenizer.json");
+    let file = tokenizer.display().to_string();
+    let said = json!({"task": "text", "epochs": "1", "tokenizer_file": file}).to_string();
+    second.write("input/config/hyperparameters.json", said);
+    assert!(second.fail().contains("tokenizer.json: No such file"));
+    fs::copy(first.path("model/model/1/tokenizer.json"), tokenizer).unwrap();
+    fs::remove_file(second.path("output/failure")).unwrap();
+    second.train();
+    assert!(first.weights(1) == second.weights(1));
+}
+
 #[test]
 fn a_wrong_hyperparameter_is_told_where_the_platform_reads_it() {
     let said = |pairs: &[(&str, &str)]| {
@@ -297,6 +330,12 @@ fn with_arguments_or_without_the_platform_nothing_changes() {
     let job = Job::new(&Workshop::text(), "text", &[]);
     let said = complaint(&job.command().arg("text").output().unwrap(), 2);
     assert!(said.contains("--data <PATH>"), "{said}");
+    let said = complaint(&job.command().env("SCONCE_TRAIN_EPOCHS", "3").output().unwrap(), 64);
+    assert!(
+        said.contains("SCONCE_TRAIN_EPOCHS") && job.read("output/failure").contains("hyperparameter"),
+        "{said}"
+    );
+    fs::remove_file(job.path("output/failure")).unwrap();
     let said = complaint(&sconce().arg("train").output().unwrap(), 2);
     assert!(said.contains("<text|image>"), "{said}");
     assert!(!job.path("output/failure").exists());

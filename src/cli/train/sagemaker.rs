@@ -51,6 +51,12 @@ pub(in crate::cli) fn run(base: &Path) -> Result<(), Failure> {
 
 fn train(base: &Path) -> Result<(), Failure> {
     let interrupt = Interrupt::listen().map_err(|error| Failure::failed(format!("signals: {error}")))?;
+    if let Some(variable) = flag_variable(std::env::vars_os()) {
+        return Err(Failure::data(format!(
+            "the variable {variable} is for the flags of sconce train, a job has none"
+        ))
+        .hint("say it as a hyperparameter: docs/training.md lists every one"));
+    }
     let job = Job::read(base)?;
     let out = &job.options.out;
     // Hours of training are not to end with a directory that cannot be written to.
@@ -66,6 +72,11 @@ fn train(base: &Path) -> Result<(), Failure> {
             Err(failure(error))
         }
     }
+}
+
+/// A variable that speaks for a flag, which here would be passed over in silence.
+fn flag_variable(mut variables: impl Iterator<Item = (OsString, OsString)>) -> Option<String> {
+    variables.find_map(|(name, _)| name.into_string().ok().filter(|name| name.starts_with("SCONCE_TRAIN_")))
 }
 
 /// A failure in the words of the platform: hyperparameters and channels, no flags.
