@@ -46,6 +46,8 @@ class Wanted:
     environment: dict[str, str] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
     user: tuple[int, int] = (FOREIGN_USER, FOREIGN_GROUP)
+    # Whether it will be asked at a port; one that will not may end at any moment.
+    listens: bool = True
 
 
 class Container(Protocol):
@@ -236,6 +238,8 @@ class Told:
         environment = self.image.environment | moved | {"SCONCE_HTTP__HOST": address}
         if any(mount.target == "/opt/ml/model" for mount in wanted.mounts):
             environment.setdefault("SCONCE_MODELS__DIRECTORY", _moved("/opt/ml/model", wanted.mounts))
+        if any(mount.target == "/opt/ml" for mount in wanted.mounts):
+            environment.setdefault("SAGEMAKER_BASE_DIR", _moved("/opt/ml", wanted.mounts))
         words = [_moved(word, wanted.mounts) for word in command(self.image, wanted)]
         return _ToldContainer([str(self._binary), *words[1:]], environment, (address, wanted.mounts))
 

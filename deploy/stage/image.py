@@ -36,12 +36,17 @@ class Image:
         given += [word for pair in wanted.environment.items() for word in ("--env", "=".join(pair))]
         run = [*self._engine, "run", "--detach", "--user", f"{user}:{group}", *strict, *self._bounds, *given]
         identity = _output([*run, self.name, *(wanted.arguments or [])])
-        return _ImageContainer(self._engine, identity)
+        return _ImageContainer(self._engine, identity, wanted.listens)
 
 
 class _ImageContainer:
-    def __init__(self, engine: list[str], identity: str) -> None:
+    def __init__(self, engine: list[str], identity: str, listens: bool) -> None:
         self._engine, self._identity = engine, identity
+        self._porter: subprocess.Popen[bytes] | None = None
+        if listens:
+            self._open_door()
+
+    def _open_door(self) -> None:
         pid = self._inspect("{{.State.Pid}}")
         self._door = Path(tempfile.mkdtemp(prefix="container-")) / "door"
         inside = [sys.executable, "-I", str(HERE / "door.py"), str(self._door)]
@@ -64,8 +69,9 @@ class _ImageContainer:
             code = subprocess.run(waiting, capture_output=True, text=True, check=True, timeout=seconds).stdout
         except subprocess.TimeoutExpired:
             return None
-        self._porter.kill()
-        self._porter.wait()
+        if self._porter is not None:
+            self._porter.kill()
+            self._porter.wait()
         return int(code)
 
     def log(self) -> str:

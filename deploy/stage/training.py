@@ -71,11 +71,9 @@ class TrainingJob:
             "TRAINING_JOB_NAME": self.request.name,
             "TRAINING_JOB_ARN": f"arn:aws:sagemaker:eu-west-1:111122223333:training-job/{self.request.name}",
             "AWS_REGION": "eu-west-1",
-            # Says no other place than the usual one, for a container that is not given a root of its own.
-            "SAGEMAKER_BASE_DIR": "/opt/ml",
         }
         mounts = [Mount(self._folder, "/opt/ml", writable=True)]
-        self._container = self.engine.start(Wanted(["train"], environment, mounts, ROOT))
+        self._container = self.engine.start(Wanted(["train"], environment, mounts, ROOT, listens=False))
 
     def _say(self, name: str, value: object) -> None:
         (self._folder / "input/config" / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
