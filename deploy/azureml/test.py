@@ -7,6 +7,8 @@ a model to an online endpoint".
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -69,7 +71,10 @@ class Instance:
         named = manifest["model"]
         folder = f"{MODELS}/{named['name']}/{named['version']}"
         environment = {"AZUREML_MODEL_DIR": folder} | manifest.get("environment_variables", {})
-        mount = Mount(model, f"{folder}/{Path(named['path']).name}")
+        uploaded = Path(tempfile.mkdtemp(prefix="models-"))
+        uploaded.chmod(0o755)
+        shutil.copytree(model, uploaded / Path(named["path"]).name)
+        mount = Mount(uploaded, folder)
         self.container: Container = stage.engine.start(Wanted(environment=environment, mounts=[mount]))
         self._await_ready(manifest["readiness_probe"])
 

@@ -44,7 +44,7 @@ def play(stage: Stage) -> None:
     platform.pods.append(at_another_port(stage))
     for pod in platform.pods:
         pod.delete()
-        require(not pod.failures, "; ".join(pod.failures))
+        pod.check()
     print(f"   {len(platform.pods)} containers ended within their grace time", flush=True)
 
 

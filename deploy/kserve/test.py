@@ -32,7 +32,7 @@ def play(stage: Stage) -> None:
     one_version_is_a_model(cluster)
     for pod in cluster.pods.values():
         pod.delete()
-        require(not pod.failures, "; ".join(pod.failures))
+        pod.check()
     print(f"   {len(cluster.pods)} pods ended within their grace time", flush=True)
 
 

@@ -10,9 +10,11 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stage.autoscaler import replicas, rule, scrape
 from stage.cluster import Cluster
+from stage.grpcurl import grpcurl
 from stage.manifests import Manifest, read
 from stage.options import Grammar, parse
 from stage.programs import Call
@@ -154,6 +156,22 @@ class Load:
             thread.join()
         return self.counts
 
+    def start_grpc(self) -> None:
+        """A caller that speaks gRPC, on a connection for each call."""
+        self.cluster.fronts.open("sconce.sconce.svc", 9000, lambda: self.cluster.connect("sconce", "grpc"))
+        self._threads.append(threading.Thread(target=self._call_on, daemon=True))
+        self._threads[-1].start()
+
+    def _call_on(self) -> None:
+        words = ["-plaintext", "-d", '{"name": "sentiment"}', "sconce.sconce.svc:9000"]
+        call = Call([*words, "inference.GRPCInferenceService/ModelReady"], Path())
+        while not self._stop.is_set():
+            try:
+                answer = grpcurl(self.cluster.fronts, call)
+                self.counts["gRPC" if json.loads(answer) == {"ready": True} else answer] += 1
+            except Refusal as refusal:
+                self.counts[f"lost: {refusal}"] += 1
+
     def _ask_on(self, keeps: bool) -> None:
         connection = ByService(self.cluster)
         while not self._stop.is_set():
@@ -192,11 +210,12 @@ def no_request_is_lost(cluster: Cluster) -> None:
     """A rolling update under load: the kubelet takes pods away while callers ask."""
     load = Load(cluster, json.dumps({"input": "a gripping film with a wonderful cast"}).encode())
     load.start(CLIENTS)
+    load.start_grpc()
     before = set(map(id, cluster.pods["sconce"]))
     cluster.roll("sconce")
     cluster.wait("sconce")
     counts = load.stop()
     require(not before & set(map(id, cluster.pods["sconce"])), "every pod is another than before")
-    print(f"   {counts['200']} requests answered during a rolling update", flush=True)
-    require(set(counts) == {"200"}, f"requests were lost or refused: {dict(counts)}")
-    require(counts["200"] > 500, f"only {counts['200']} requests were made")
+    print(f"   answered during a rolling update: {counts['200']} requests, {counts['gRPC']} gRPC calls", flush=True)
+    require(set(counts) == {"200", "gRPC"}, f"requests were lost or refused: {dict(counts)}")
+    require(counts["200"] > 500 and counts["gRPC"] > 10, f"only {dict(counts)} were made")

@@ -8,6 +8,7 @@ told by settings instead.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -77,6 +79,9 @@ class Engine(Protocol):
     def start(self, wanted: Wanted) -> Container:
         """Starts one."""
 
+    def close(self) -> None:
+        """Kills what still runs: a test that failed leaves it behind."""
+
 
 def stop(container: Container, seconds: float) -> float:
     """Ends a container as every platform does: SIGTERM, and it has so many seconds. Returns how many it took."""
@@ -95,7 +100,7 @@ class _Process:
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: str) -> None:
         self._log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
             command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
 
@@ -110,6 +115,12 @@ class _Process:
 
     def log(self) -> str:
         return _tail(os.pread(self._log.fileno(), 1 << 20, 0).decode(errors="replace"))
+
+
+def _kill(processes: Sequence[_Process]) -> None:
+    for process in processes:
+        process.process.kill()
+        process.process.wait()
 
 
 def _tail(text: str) -> str:
@@ -143,6 +154,7 @@ class _ConfinedContainer(_Process):
         try:
             await_door(self._door, self.process)
         except Refusal as refusal:
+            self.process.kill()
             raise Refusal(f"{refusal}\n{self.log()}") from None
 
     def connect(self, port: int, timeout: float) -> socket.socket:
@@ -157,6 +169,7 @@ class Confined:
 
     def __init__(self, binary: Path, models: Path, image: Description) -> None:
         self.image = image
+        self._started: list[_ConfinedContainer] = []
         self._binds = [
             [str(binary), "/usr/local/bin/sconce", "ro"],
             [str(models), "/models", "ro"],
@@ -182,7 +195,6 @@ class Confined:
 
     def start(self, wanted: Wanted) -> _ConfinedContainer:
         """Starts a container."""
-        # A folder for the root and the door, which outlives this only when the test is killed.
         folder = Path(tempfile.mkdtemp(prefix="container-"))
         folder.chmod(0o755)
         root = folder / "root"
@@ -198,7 +210,12 @@ class Confined:
             "environment": self.image.environment | wanted.environment,
             "command": command(self.image, wanted),
         }
-        return _ConfinedContainer(plan, self.unshare())
+        self._started.append(_ConfinedContainer(plan, self.unshare()))
+        return self._started[-1]
+
+    def close(self) -> None:
+        """Kills what still runs."""
+        _kill(self._started)
 
 
 def command(image: Description, wanted: Wanted) -> list[str]:
@@ -227,13 +244,16 @@ class _ToldContainer(_Process):
 class Told:
     """Runs the binary as an ordinary process: an address of 127.0.0.0/8 is the container's, and paths are changed."""
 
+    _numbers = itertools.count(1)
+
     def __init__(self, binary: Path, image: Description) -> None:
-        self.image, self._binary, self._started = image, binary, 0
+        self.image, self._binary = image, binary
+        self._started: list[_ToldContainer] = []
 
     def start(self, wanted: Wanted) -> _ToldContainer:
         """Starts a container."""
-        self._started += 1
-        address = f"127.{os.getpid() % 250 + 1}.{self._started // 250}.{self._started % 250 + 1}"
+        number = next(self._numbers)
+        address = f"127.{os.getpid() % 250 + 1}.{number // 250}.{number % 250 + 1}"
         moved = {name: _moved(value, wanted.mounts) for name, value in wanted.environment.items()}
         environment = self.image.environment | moved | {"SCONCE_HTTP__HOST": address}
         if any(mount.target == "/opt/ml/model" for mount in wanted.mounts):
@@ -241,7 +261,13 @@ class Told:
         if any(mount.target == "/opt/ml" for mount in wanted.mounts):
             environment.setdefault("SAGEMAKER_BASE_DIR", _moved("/opt/ml", wanted.mounts))
         words = [_moved(word, wanted.mounts) for word in command(self.image, wanted)]
-        return _ToldContainer([str(self._binary), *words[1:]], environment, (address, wanted.mounts))
+        told = (address, wanted.mounts)
+        self._started.append(_ToldContainer([str(self._binary), *words[1:]], environment, told))
+        return self._started[-1]
+
+    def close(self) -> None:
+        """Kills what still runs."""
+        _kill(self._started)
 
 
 def _moved(text: str, mounts: list[Mount]) -> str:

@@ -19,6 +19,7 @@ class Image:
 
     def __init__(self, name: str, image: Description) -> None:
         self.name, self.image = name, image
+        self._started: list[_ImageContainer] = []
         docker = subprocess.run(["docker", "info"], capture_output=True, check=False) if _has("docker") else None
         if docker is not None and docker.returncode == 0:
             self._engine, self._bounds = ["docker"], []
@@ -31,12 +32,19 @@ class Image:
         """Starts a container, as strictly as any platform does."""
         user, group = wanted.user
         mounts = [f"{mount.source}:{mount.target}:{'rw' if mount.writable else 'ro'}" for mount in wanted.mounts]
-        strict = ["--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges", "--network", "none"]
+        strict = ["--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"]
+        strict += ["--network", "none", "--no-healthcheck"]
         given = [word for mount in mounts for word in ("--volume", mount)]
         given += [word for pair in wanted.environment.items() for word in ("--env", "=".join(pair))]
         run = [*self._engine, "run", "--detach", "--user", f"{user}:{group}", *strict, *self._bounds, *given]
         identity = _output([*run, self.name, *(wanted.arguments or [])])
-        return _ImageContainer(self._engine, identity, wanted.listens)
+        self._started.append(_ImageContainer(self._engine, identity, wanted.listens))
+        return self._started[-1]
+
+    def close(self) -> None:
+        """Removes the containers, with what still runs."""
+        for container in self._started:
+            container.remove()
 
 
 class _ImageContainer:
@@ -69,10 +77,14 @@ class _ImageContainer:
             code = subprocess.run(waiting, capture_output=True, text=True, check=True, timeout=seconds).stdout
         except subprocess.TimeoutExpired:
             return None
+        return int(code)
+
+    def remove(self) -> None:
+        """Leaves nothing behind."""
+        _output([*self._engine, "rm", "--force", self._identity])
         if self._porter is not None:
             self._porter.kill()
             self._porter.wait()
-        return int(code)
 
     def log(self) -> str:
         logged = subprocess.run([*self._engine, "logs", "--tail", "20", self._identity], capture_output=True, text=True)

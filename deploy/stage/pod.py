@@ -39,8 +39,8 @@ class Pod:
         self.terminating = False
         self.failures: list[str] = []
         self._ended = threading.Event()
-        self._kubelet = threading.Thread(target=self._keep, daemon=True)
-        self._kubelet.start()
+        self.kubelet = threading.Thread(target=self._keep, daemon=True)
+        self.kubelet.start()
 
     def port(self, name_or_number: str | int) -> int:
         """A port of the container by its name."""
@@ -54,10 +54,14 @@ class Pod:
         """Waits until it is ready; returns how long that took."""
         begun = time.monotonic()
         while not self.ready:
-            require(not self.failures, "; ".join(self.failures))
+            self.check()
             require(time.monotonic() - begun < seconds, f"not ready within {seconds} s\n{self.container.log()}")
             time.sleep(0.01)
         return time.monotonic() - begun
+
+    def check(self) -> None:
+        """Refuses when it was restarted or killed."""
+        require(not self.failures, "; ".join(self.failures))
 
     def delete(self) -> None:
         """Ends it: the endpoints learn of it while preStop runs, then comes SIGTERM, and at last SIGKILL."""

@@ -39,7 +39,8 @@ class _Reader:
             name = self._until("=,]}")
             require(name and self._take("="), f"Error parsing parameter: expected NAME=VALUE in {self._text!r}")
             members[name] = self._value()
-            if self._take(end) or not self._take(","):
+            if not self._take(","):
+                require(self._take(end) or not end, f"Error parsing parameter: expected {end} in {self._text!r}")
                 return members
 
     def _value(self) -> Any:
