@@ -57,7 +57,12 @@ impl Hyperparameters {
             };
             let plain = name.replace('-', "_");
             match OWN.iter().find(|own| **own == plain) {
-                Some(known) => drop(own.insert(known, (name, unwrapped(text)))),
+                Some(known) => {
+                    if let Some((before, _)) = own.insert(known, (name.clone(), unwrapped(text))) {
+                        let problem = format!("hyperparameter {name}: it is said twice, as {before} too");
+                        return Err(Failure::data(problem));
+                    }
+                }
                 None => drop(settings.insert(name, text)),
             }
         }
@@ -145,6 +150,10 @@ mod tests {
     fn a_wrong_word_is_named_with_what_was_expected() {
         for (said, expected) in [
             (json!({}), "hyperparameter task is missing: expected \"text\" or \"image\""),
+            (
+                json!({"task": "text", "skip-bad-rows": "true", "skip_bad_rows": "false"}),
+                "hyperparameter skip_bad_rows: it is said twice, as skip-bad-rows too",
+            ),
             (json!({"task": "txt"}), "hyperparameter task = \"txt\": expected \"text\" or \"image\""),
             (
                 json!({"task": "text", "name": "a b"}),
