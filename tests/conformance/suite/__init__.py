@@ -1,0 +1,1 @@
+"""Sconce, judged by clients that it did not write."""
