@@ -54,5 +54,5 @@ pub use document::{openapi, openapi_yaml};
 pub use listen::{serve, serve_admin, serve_at};
 pub use oip::PublicModels;
 pub use router::router;
-pub use server::{Config, Control, Cors, Gateway, Parts, Platform};
+pub use server::{Config, Control, Cors, Gateway, Parts, Platform, Repository};
 pub use shelf::{LoadRefusal, Shelf};

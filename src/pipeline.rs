@@ -1,5 +1,6 @@
 //! One model version as a tower service: prepare → batch → engine → present. Knows no HTTP, no JSON.
 
+mod changes;
 mod golden;
 mod prepare;
 mod present;
@@ -7,6 +8,7 @@ mod service;
 mod statistics;
 mod verify;
 
+pub use changes::Changes;
 pub use golden::{record_golden, verify_golden};
 pub use prepare::{PrepareError, Prepared, Preparer};
 pub(crate) use present::given;

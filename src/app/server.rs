@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -207,6 +207,7 @@ fn source(settings: &Settings) -> Arc<ModelSource> {
         by_model: settings.pipelines.clone(),
         mentioned: mentioned(settings),
         strangers_named: Once::new(),
+        changes: Mutex::default(),
     })
 }
 

@@ -168,6 +168,7 @@ fn inference(reader: &mut Reader) -> pipeline::Config {
         device: device(reader, &key("device")),
         workers: workers(reader, &key("workers")),
         engine: engine(reader, &key("engine")),
+        request_rows_max: None,
         engine_rows: engine_rows(reader, &key("engine_rows")),
         queue_rows_max: reader.integer(&key("queue_rows_max"), &(1..=limits::QUEUE_ROWS_MAX)),
         queue_tokens_max: reader.integer(&key("queue_tokens_max"), &QUEUE_TOKENS),

@@ -10,6 +10,7 @@ mod inputs;
 pub(in crate::http) mod metadata;
 pub(in crate::http) mod model;
 mod outputs;
+mod overrides;
 mod public;
 pub(in crate::http) mod repository;
 pub(in crate::http) mod request;

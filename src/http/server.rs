@@ -12,7 +12,7 @@ use axum::http::HeaderValue;
 use super::oip::PublicModels;
 use super::shelf::Shelf;
 use crate::name::ModelName;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Changes, Pipeline};
 use crate::registry::{Registry, Source};
 use crate::value::Task;
 
@@ -109,9 +109,15 @@ pub struct Parts {
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
 
+/// Where models are loaded from by request, run as the settings say or as the request does.
+pub trait Repository: Source<Handle = Pipeline> {
+    /// Has versions of this model that are loaded from now on run with these changes, and returns those before.
+    fn run_with(&self, model: &ModelName, changes: Changes) -> Changes;
+}
+
 /// Where models are loaded from by request.
 #[derive(Clone)]
-pub struct Control(pub Arc<dyn Source<Handle = Pipeline>>);
+pub struct Control(pub Arc<dyn Repository>);
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use candle_core::{Device, DeviceLocation};
+use candle_core::Device;
 use tokio::sync::Semaphore;
 use tower::{Layer as _, Service as _};
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub workers: usize,
     /// What computes.
     pub engine: EngineChoice,
+    /// Rows of a request at most, where that is fewer than any request may have.
+    pub request_rows_max: Option<usize>,
     /// Rows that an engine holds at once; `None`: as many as a measurement at the start says.
     pub engine_rows: Option<usize>,
     /// Rows that may wait.
@@ -58,6 +60,7 @@ impl Default for Config {
             device: DeviceChoice::default(),
             workers: 1,
             engine: EngineChoice::default(),
+            request_rows_max: None,
             engine_rows: None,
             queue_rows_max: QUEUE_ROWS_DEFAULT,
             queue_tokens_max: QUEUE_TOKENS_DEFAULT,
@@ -139,6 +142,7 @@ pub(super) struct Shared {
     manifest: Manifest,
     device: String,
     capacity: Capacity,
+    request_rows_max: Option<usize>,
     workers: usize,
     preparer: Preparer,
     presenter: Presenter,
@@ -184,8 +188,9 @@ impl Pipeline {
         .map_err(StartError)?;
         batch.clear_executions();
         let shared = Shared {
-            device: device_name(&device),
+            device: facts::device_name(&device),
             capacity,
+            request_rows_max: config.request_rows_max,
             workers: config.workers,
             presenter,
             unpooled: matches!(&manifest.architecture, Architecture::LstmClassifier(lstm) if lstm.pooling == Pooling::None),
@@ -367,14 +372,6 @@ fn log_capacity(model: &str, Capacity { rows, cost }: Capacity) {
             engine_rows = rows,
             "a step takes {fixed:.1} µs and {row:.1} µs a row: a worker computes up to {rows} rows together"
         );
-    }
-}
-
-fn device_name(device: &Device) -> String {
-    match device.location() {
-        DeviceLocation::Cpu => "cpu".into(),
-        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
-        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
 }
 

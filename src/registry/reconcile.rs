@@ -139,6 +139,30 @@ impl<H: Send + Sync + 'static> Registry<H> {
         self.resolve(model, None)
     }
 
+    /// The same, and what answers already is loaded anew: it answers until then. The reason is told too when it is
+    /// refused and what answered before goes on.
+    ///
+    /// # Errors
+    /// There is no such model, or it was refused.
+    pub fn reload_model<S>(&self, model: &str, source: &S) -> Result<Arc<Entry<H>>, Unresolved>
+    where
+        S: Source<Handle = H> + ?Sized,
+    {
+        let retired = self.loader();
+        let before = self.resolve(model, None).ok();
+        self.update(|snapshot| snapshot.make_stale(model));
+        drop(retired);
+        let entry = self.load_model(model, source)?;
+        if before.is_none_or(|before| !Arc::ptr_eq(&before, &entry)) {
+            return Ok(entry);
+        }
+        let status = self.model(model)?;
+        let refused = status.versions.into_iter().find_map(|version| version.last_failure);
+        let reason =
+            refused.or_else(|| self.scan_failure()).unwrap_or_else(|| "it is not there any more".to_owned());
+        Err(Unresolved::NotReady { model: status.name, reason, soon: false })
+    }
+
     /// The version that answers for `model`: the given one, or the latest ready.
     ///
     /// # Errors

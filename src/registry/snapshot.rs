@@ -189,6 +189,17 @@ impl<H> Snapshot<H> {
         }
     }
 
+    /// Has what answers taken for something else than what is there, so that it is loaded again.
+    pub(super) fn make_stale(&mut self, model: &str) {
+        if let Some(shared) = self.models.get_mut(model) {
+            let mut versions = Model::clone(shared);
+            for (stamp, _) in versions.values_mut().filter_map(|slot| slot.serving.as_mut()) {
+                *stamp = !*stamp;
+            }
+            *shared = Arc::new(versions);
+        }
+    }
+
     /// What planning needs to know.
     pub(super) fn known(&self) -> Known {
         let facts = |slot: &Slot<H>| Facts {

@@ -317,3 +317,24 @@ fn resolving_never_fails_while_versions_are_swapped() {
     assert_eq!(registry.reap(), 0);
     assert_eq!(source.dropped(), 298);
 }
+
+#[test]
+fn what_answers_is_loaded_anew_by_request_and_goes_on_when_that_fails() {
+    let (source, registry) = (Memory::default(), Registry::new(latest(1)));
+    source.put("m", (1, 7), Contents::Good("one"));
+    registry.reconcile(&source);
+    source.put("m", (1, 7), Contents::Good("another"));
+    assert_eq!(registry.load_model("m", &source).unwrap().handle.text, "one", "its stamp is the same");
+    assert_eq!(registry.reload_model("m", &source).unwrap().handle.text, "another");
+    source.put("m", (1, 7), Contents::Bad("damaged"));
+    let refused = registry.reload_model("m", &source).unwrap_err();
+    assert!(matches!(&refused, Unresolved::NotReady { reason, .. } if reason == "damaged"), "{refused}");
+    source.unreadable.store(true, Ordering::SeqCst);
+    let refused = registry.reload_model("m", &source).unwrap_err();
+    assert!(
+        matches!(&refused, Unresolved::NotReady { reason, .. } if reason == "the disk is gone"),
+        "{refused}"
+    );
+    assert_eq!(answer(&registry, "m", None), Ok("another"));
+    assert!(matches!(registry.reload_model("n", &source), Err(Unresolved::UnknownModel { .. })));
+}

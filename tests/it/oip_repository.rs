@@ -8,6 +8,11 @@ use sconce::http::{Control, Gateway, Parts, router};
 use serde_json::{Value, json};
 
 use crate::support::door::{Ask, Directory, Served, config, parts};
+use crate::support::grpc::Grpc;
+use crate::support::grpc::inference::model_repository_parameter::ParameterChoice;
+use crate::support::grpc::inference::{
+    ModelRepositoryParameter, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+};
 use crate::support::models;
 
 /// A door that may change its repository.
@@ -23,7 +28,7 @@ fn controlled() -> Controlled {
     models::tiny_text(folder.path(), "sentiment", 1);
     let pipeline =
         sconce::pipeline::Config { device: DeviceChoice::Cpu, ..sconce::pipeline::Config::default() };
-    let source = Arc::new(Directory { path: folder.path().to_owned(), pipeline });
+    let source = Arc::new(Directory::new(folder.path(), pipeline));
     let control = Some(Control(Arc::clone(&source) as _));
     let gateway = Gateway::from(Parts { control, ..parts(config()) });
     gateway.registry.reconcile(&source);
@@ -89,9 +94,76 @@ async fn a_model_that_appears_is_loaded_by_request_and_one_that_is_not_there_is_
         status == 400 && body["error"].as_str().unwrap().starts_with("failed to load 'sign-digits', "),
         "{body}"
     );
-    let config = json!({"parameters": {"config": "{}"}});
-    let (status, body) = post(&door, "/v2/repository/models/sentiment/load", &config).await;
-    assert!(status == 501 && body["error"].as_str().unwrap().starts_with("failed to load"), "{body}");
+}
+
+#[tokio::test]
+async fn a_load_may_say_how_the_model_is_run_until_the_next() {
+    let Controlled { gateway, door, folder, .. } = controlled();
+    let load = async |parameters: Value| {
+        post(&door, "/v2/repository/models/sentiment/load", &json!({"parameters": parameters})).await
+    };
+    let config = async || Ask::get("/v2/models/sentiment/config").of(&door).await.json();
+    let texts = |count: usize| json!({"inputs": [{"name": "text", "datatype": "BYTES", "shape": [count], "data": vec!["good"; count]}]});
+    let infer = async |count: usize| post(&door, "/v2/models/sentiment/infer", &texts(count)).await.0;
+    assert_eq!(infer(3).await, 200);
+    let before = config().await;
+
+    // The whole configuration may come back with its changes.
+    let mut changed = before.clone();
+    changed["max_batch_size"] = json!(2);
+    changed["instance_group"] = json!([{"count": 2, "kind": "KIND_CPU"}]);
+    changed["dynamic_batching"]["default_queue_policy"] = json!({"max_queue_size": 5});
+    let (status, body) = load(json!({"config": changed.to_string()})).await;
+    assert_eq!(status, 200, "{body}");
+    let now = config().await;
+    assert_eq!((&now["max_batch_size"], &now["instance_group"][0]["count"]), (&json!(2), &json!(2)));
+    assert_eq!((infer(2).await, infer(3).await), (200, 400));
+    let entry = gateway.registry.resolve("sentiment", None).unwrap();
+    assert_eq!((entry.handle.capacity().rows, entry.handle.queue_rows_max()), (2, 5));
+
+    for (parameters, status, expected) in [
+        (
+            json!({"config": "{\"input\": []}"}),
+            400,
+            "failed to load 'sentiment', 'input' of its config is not supported",
+        ),
+        (
+            json!({"config": "{}", "file:1/model.onnx": "AA=="}),
+            501,
+            "failed to load 'sentiment', parameter 'file:1/model.",
+        ),
+        (
+            json!({"configuration": "{}"}),
+            400,
+            "failed to load 'sentiment', parameter 'configuration' is not known",
+        ),
+    ] {
+        let (found, body) = load(parameters).await;
+        assert!(found == status && body["error"].as_str().unwrap().starts_with(expected), "{body}");
+    }
+    assert_eq!(config().await, now, "a load that is refused changes nothing");
+    let config_of = |text: &str| ModelRepositoryParameter {
+        parameter_choice: Some(ParameterChoice::StringParam(text.to_owned())),
+    };
+    let over_grpc = RepositoryModelLoadRequest {
+        model_name: "sentiment".to_owned(),
+        parameters: [("config".to_owned(), config_of("{\"max_batch_size\": 4}"))].into(),
+        ..RepositoryModelLoadRequest::default()
+    };
+    let path = "/inference.GRPCInferenceService/RepositoryModelLoad";
+    Grpc::of(&door).call::<_, RepositoryModelLoadResponse>(path, over_grpc).await.unwrap();
+    assert_eq!(config().await["max_batch_size"], 4);
+
+    assert_eq!(load(json!({})).await.0, 200);
+    assert_eq!(config().await, before, "a load without a config is by the settings");
+
+    std::fs::write(folder.path().join("sentiment/1/weights.safetensors"), "damaged").unwrap();
+    let (status, body) = load(json!({"config": "{\"max_batch_size\": 2}"})).await;
+    assert!(
+        status == 400 && body["error"].as_str().unwrap().starts_with("failed to load 'sentiment', "),
+        "{body}"
+    );
+    assert_eq!((config().await, infer(3).await), (before, 200), "what answered before goes on");
 }
 
 #[tokio::test]
@@ -128,7 +200,7 @@ async fn what_is_not_allowed_or_not_understood_is_refused() {
 async fn the_public_models_are_counted_loaded_and_unloaded_as_the_examples_ask() {
     let folder = tempfile::tempdir().unwrap();
     let pipeline = sconce::pipeline::Config::default();
-    let control = Some(Control(Arc::new(Directory { path: folder.path().to_owned(), pipeline })));
+    let control = Some(Control(Arc::new(Directory::new(folder.path(), pipeline))));
     let config = sconce::http::Config { conformance_models: true, ..config() };
     let door = router(&Gateway::from(Parts { control, ..parts(config) }));
     let load = "/v2/repository/models/simple/load";

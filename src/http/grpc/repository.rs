@@ -1,9 +1,11 @@
 //! The repository's methods: its index, and loading and unloading where that is allowed.
 
+use super::inference::model_repository_parameter::ParameterChoice;
 use super::inference::{
-    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
+    ModelRepositoryParameter, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
     RepositoryModelUnloadRequest, repository_index_response::ModelIndex,
 };
+use crate::http::oip::errors::invalid;
 use crate::http::oip::repository::{self, Change, IndexEntry, Only};
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
@@ -33,14 +35,17 @@ pub(super) fn index(
 /// That is not allowed, there is no such model, or it was refused; or it is to be changed while it is loaded.
 pub(super) async fn load(gateway: &Gateway, request: RepositoryModelLoadRequest) -> Result<(), Problem> {
     unnamed(&request.repository_name)?;
-    if let Some(name) = request.parameters.keys().next() {
-        let shown: String = name.chars().take(100).collect();
-        let detail = format!(
-            "load parameter '{shown}' is not supported: a model directory has all that its predictions depend on"
-        );
-        return Err(Problem::new(Code::NotSupported, detail));
-    }
-    repository::change(gateway, &request.model_name, Change::Load).await
+    let parameter = |(name, value): (String, ModelRepositoryParameter)| match value.parameter_choice {
+        Some(ParameterChoice::StringParam(text)) => Ok((name, text)),
+        // Content of a file, which is refused by its name.
+        Some(ParameterChoice::BytesParam(_)) => Ok((name, String::new())),
+        _ => {
+            let shown: String = name.chars().take(40).collect();
+            Err(invalid(format!("invalid value type for load parameter '{shown}', expected string_param.")))
+        }
+    };
+    let parameters = request.parameters.into_iter().map(parameter).collect::<Result<_, Problem>>()?;
+    repository::load_with(gateway, &request.model_name, &parameters).await
 }
 
 /// Unloads a model, and returns when it no longer answers. No model depends on another, so `unload_dependents` has

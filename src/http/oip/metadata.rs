@@ -147,6 +147,10 @@ pub(in crate::http) fn names(gateway: &Gateway) -> Vec<String> {
 /// The model or the version is not there or does not answer.
 pub(in crate::http) fn config(gateway: &Gateway, name: &str, version: &str) -> Result<Value, Problem> {
     let model = Model::find(gateway, name, version)?;
+    let workers = match &model {
+        Model::Version(entry) => entry.handle.workers(),
+        Model::Public(_) => 1,
+    };
     let Signature { platform, rows_max, inputs, outputs } = model.signature(gateway);
     let port = |port: &Port| {
         let mut config = json!({
@@ -176,6 +180,7 @@ pub(in crate::http) fn config(gateway: &Gateway, name: &str, version: &str) -> R
         "max_batch_size": rows_max,
         "input": inputs.iter().map(input).collect::<Vec<_>>(),
         "output": outputs.iter().map(port).collect::<Vec<_>>(),
+        "instance_group": [{ "name": model.name(), "kind": "KIND_CPU", "count": workers }],
         "dynamic_batching": { "max_queue_delay_microseconds": 0 },
     }))
 }

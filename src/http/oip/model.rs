@@ -65,7 +65,10 @@ impl Model {
     /// What it takes and gives.
     pub(in crate::http) fn signature(&self, gateway: &Gateway) -> Signature {
         match self {
-            Self::Version(entry) => Signature::of(entry.handle.manifest(), gateway.config.request_inputs_max),
+            Self::Version(entry) => {
+                let own = entry.handle.request_rows_max().unwrap_or(usize::MAX);
+                Signature::of(entry.handle.manifest(), own.min(gateway.config.request_inputs_max))
+            }
             Self::Public(public) => public.signature(gateway),
         }
     }

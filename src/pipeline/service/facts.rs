@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use candle_core::{Device, DeviceLocation};
+
 use super::Pipeline;
 use crate::text::Tokenizer;
 use crate::value::Logits;
@@ -12,6 +14,12 @@ impl Pipeline {
     #[must_use]
     pub fn workers(&self) -> usize {
         self.shared.workers
+    }
+
+    /// Rows of a request at most, where that is fewer than any request may have.
+    #[must_use]
+    pub fn request_rows_max(&self) -> Option<usize> {
+        self.shared.request_rows_max
     }
 
     /// Rows that may wait.
@@ -49,5 +57,14 @@ impl Pipeline {
     #[must_use]
     pub fn longest_step(&self) -> Duration {
         self.shared.batch.longest_step()
+    }
+}
+
+/// What a device is called: `cpu` or `cuda:0`.
+pub(super) fn device_name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".into(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
     }
 }

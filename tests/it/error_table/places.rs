@@ -331,7 +331,7 @@ async fn load_all_but_one(gateway: &Gateway, folder: &Path, gated: mpsc::Receive
     std::fs::remove_file(folder.join("broken/1/weights.safetensors")).unwrap();
     let pipeline =
         pipeline::Config { device: DeviceChoice::Cpu, engine_rows: Some(8), ..pipeline::Config::default() };
-    let directory = Directory { path: folder.to_owned(), pipeline };
+    let directory = Directory::new(folder, pipeline);
     let registry = Arc::clone(&gateway.registry);
     std::thread::spawn(move || registry.reconcile(&Gated { directory, gate: Mutex::new(gated) }));
     let loading = |registry: &Registry<Pipeline>| {
@@ -354,6 +354,6 @@ fn slow(folder: &Path) -> Gateway {
         queue_rows_max: QUEUE_ROWS,
         ..pipeline::Config::default()
     };
-    gateway.registry.reconcile(&Directory { path: folder.to_owned(), pipeline });
+    gateway.registry.reconcile(&Directory::new(folder, pipeline));
     gateway
 }

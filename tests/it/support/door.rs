@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use bytes::Bytes;
-use sconce::http::{Config, Gateway, Parts, router};
+use sconce::http::{Config, Gateway, Parts, Repository, router};
 use sconce::limits;
 use sconce::name::{ModelName, Version};
-use sconce::pipeline::Pipeline;
+use sconce::pipeline::{Changes, Pipeline};
 use sconce::registry::{Policies, Policy, Registry, Source};
 use tower::ServiceExt as _;
 
@@ -59,8 +59,15 @@ pub fn parts(config: Config) -> Parts {
 
 /// A models directory as the registry's source.
 pub struct Directory {
-    pub path: PathBuf,
-    pub pipeline: sconce::pipeline::Config,
+    path: PathBuf,
+    pipeline: sconce::pipeline::Config,
+    changes: Mutex<BTreeMap<ModelName, Changes>>,
+}
+
+impl Directory {
+    pub fn new(path: &Path, pipeline: sconce::pipeline::Config) -> Self {
+        Self { path: path.to_owned(), pipeline, changes: Mutex::default() }
+    }
 }
 
 impl Source for Directory {
@@ -73,7 +80,15 @@ impl Source for Directory {
     fn load(&self, model: &ModelName, version: Version) -> Result<Pipeline, String> {
         let directory = self.path.join(model.as_str()).join(version.to_string());
         let loaded = sconce::model::load(&directory).map_err(|error| error.to_string())?;
-        Pipeline::start(model.as_str(), loaded, &self.pipeline).map_err(|error| error.to_string())
+        let changes = self.changes.lock().unwrap().get(model).copied().unwrap_or_default();
+        Pipeline::start(model.as_str(), loaded, &changes.over(&self.pipeline))
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Repository for Directory {
+    fn run_with(&self, model: &ModelName, changes: Changes) -> Changes {
+        self.changes.lock().unwrap().insert(model.clone(), changes).unwrap_or_default()
     }
 }
 
@@ -177,7 +192,7 @@ impl Served {
             queue_rows_max,
             ..sconce::pipeline::Config::default()
         };
-        gateway.registry.reconcile(&Directory { path: folder.path().to_owned(), pipeline });
+        gateway.registry.reconcile(&Directory::new(folder.path(), pipeline));
         for model in gateway.registry.models() {
             for version in &model.versions {
                 let ready = matches!(version.state, sconce::registry::State::Ready(_));

@@ -68,7 +68,9 @@ pub(super) async fn index(
 
 /// Load a model, or load it again.
 ///
-/// Answered when a version of it answers, or was refused. `http.model_control` allows it.
+/// Answered when a version of it answers, or was refused. `config` in `parameters`, a model configuration in JSON, may say
+/// `max_batch_size`, the `count` of one `instance_group` and `dynamic_batching.default_queue_policy.max_queue_size`.
+/// `http.model_control` allows it.
 #[utoipa::path(
     post,
     path = "/v2/repository/models/{model}/load",
