@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from .container import HERE, Wanted, await_door, through_door
@@ -18,7 +20,7 @@ class Image:
     """Runs containers of an image, each in a network of its own."""
 
     def __init__(self, name: str, image: Description) -> None:
-        self.name, self.image = name, image
+        self.name = name
         self._started: list[_ImageContainer] = []
         docker = subprocess.run(["docker", "info"], capture_output=True, check=False) if _has("docker") else None
         if docker is not None and docker.returncode == 0:
@@ -27,6 +29,8 @@ class Image:
             # runc, and small bounds on processes and files, run where a container is not given more.
             self._engine = ["podman", "--runtime", "runc"]
             self._bounds = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+        labels = json.loads(_output([*self._engine, "image", "inspect", "--format", "{{json .Config.Labels}}", name]))
+        self.image = replace(image, labels=labels or {})
 
     def start(self, wanted: Wanted) -> _ImageContainer:
         """Starts a container, as strictly as any platform does."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from .manifests import Manifest, parse, read
 from .refusal import Refusal, require
 
+# What others need comes first, as kubectl has it.
+FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "Service")
 KNOWN = {"apiVersion", "kind", "namespace", "resources", "configMapGenerator"}
 
 
@@ -43,4 +45,6 @@ def _without_kubectl(folder: Path, kustomization: Manifest) -> list[Manifest]:
     for manifest in manifests:
         if manifest["kind"] != "Namespace":
             manifest["metadata"]["namespace"] = kustomization["namespace"]
-    return manifests
+    return sorted(
+        manifests, key=lambda manifest: FIRST.index(manifest["kind"]) if manifest["kind"] in FIRST else len(FIRST)
+    )
