@@ -38,8 +38,8 @@ mod tests {
         assert_eq!((same.workers, same.engine_rows, same.request_rows_max), (3, Some(4), None));
         assert_eq!(same.queue_rows_max, settings.queue_rows_max);
         let changes = Changes { rows_max: Some(2), workers: Some(1), queue_rows_max: Some(9) };
-        let changed = changes.over(&settings);
-        assert_eq!((changed.workers, changed.engine_rows, changed.request_rows_max), (1, Some(2), Some(2)));
-        assert_eq!(changed.queue_rows_max, 9);
+        let own = changes.over(&settings);
+        assert_eq!((own.workers, own.engine_rows, own.request_rows_max), (1, Some(2), Some(2)));
+        assert_eq!(own.queue_rows_max, 9);
     }
 }

@@ -138,7 +138,6 @@ async fn the_page_of_a_model_is_for_all_clients_and_versions_have_a_status() {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table, a bad request a row")]
 async fn refusals_have_the_status_and_the_words_that_clients_know() {
     let served = served();
     let predict = "/v1/models/sentiment:predict";

@@ -82,10 +82,8 @@ impl Sent {
             Call::Ready => "ServerReady".to_owned(),
             Call::Infer(request) => return shown(request),
         };
-        for (name, value) in &self.headers {
-            if *value != "application/json" {
-                line += &format!(" {name}: {value}");
-            }
+        for (name, value) in self.headers.iter().filter(|(_, value)| *value != "application/json") {
+            line = format!("{line} {name}: {value}");
         }
         let body = String::from_utf8_lossy(&self.body);
         match self.body.len() {

@@ -71,7 +71,7 @@ pub(super) struct Places {
     /// Requests that are not answered while the test runs.
     held: Vec<JoinHandle<u16>>,
     /// Ends the loading.
-    _gate: mpsc::Sender<()>,
+    _gate: mpsc::SyncSender<()>,
     _folders: [tempfile::TempDir; 2],
 }
 
@@ -148,7 +148,7 @@ async fn listen(gateway: Gateway) -> SocketAddr {
 impl Places {
     pub(super) async fn open() -> Self {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let (gate, gated) = mpsc::channel();
+        let (gate, gated) = mpsc::sync_channel(1);
         let shelf: Option<Arc<dyn Shelf>> = Some(Arc::new(Brought));
         let well = Gateway::from(Parts { shelf, ..parts(small("sentiment")) });
         load_all_but_one(&well, folders[0].path(), gated).await;
