@@ -197,6 +197,12 @@ pub const ENGINE_ROWS_AUTO_DEVICE_MAX: usize = 256;
 pub const COST_KERNELS_MS_MAX: u64 = 6;
 /// Milliseconds that measuring a candle engine may take: a device alone takes longer to open.
 pub const COST_CANDLE_MS_MAX: u64 = 200;
+/// Levels of priority of rows that wait; 1 goes first, the middle one is that of requests which name none.
+pub const PRIORITY_LEVELS: usize = 5;
+/// Milliseconds that a row counts as having come earlier than one of the next level that came with it. A request waits
+/// for at most `http.deadline_ms_max`, 10 seconds by default: the first level goes before all that a busy queue holds,
+/// and the last waits for 4 seconds' arrivals more than it would without levels.
+pub const PRIORITY_LEAD_MS: u64 = 1000;
 /// Rows an engine may hold at once.
 pub const ENGINE_ROWS_MAX: usize = 4096;
 /// Bytes of a folded embedding table: 128 MiB is 20,000 tokens × 1,024 gates, and half as many again.

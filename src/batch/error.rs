@@ -12,17 +12,30 @@ pub const ROWS: &str = "rows";
 pub enum Error {
     /// The queue is at a bound; nothing was enqueued.
     #[error(
-        "the queue is full: {waiting} {unit} are waiting, at most {max} may; try again in {retry_after:?}"
+        "the queue is full: {waiting} {unit} are waiting and {asked} came, at most {max} may wait; try again in \
+         {retry_after:?}"
     )]
     Full {
         /// What the bound counts: [`ROWS`], or [`super::Config::work_unit`].
         unit: &'static str,
+        /// How many of them came together.
+        asked: usize,
         /// How many of them wait now.
         waiting: usize,
         /// How many may.
         max: usize,
         /// When what waits is worked off, at the rate of the last answers; at least a millisecond.
         retry_after: Duration,
+    },
+    /// Rows that came together are more than ever may wait; nothing was enqueued.
+    #[error("{asked} {unit} came together and at most {max} may wait: send them in several requests")]
+    TooLarge {
+        /// As of [`Error::Full`].
+        unit: &'static str,
+        /// How many of them came together.
+        asked: usize,
+        /// How many may wait.
+        max: usize,
     },
     /// The deadline passed before the row was computed.
     #[error("the deadline passed after {waited:?} in the queue")]

@@ -1,4 +1,6 @@
-//! The future of one row.
+//! The future of one row, and of rows that came together.
+
+mod several;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,6 +12,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 
+pub use self::several::ResponsesFuture;
 use super::message::Reply;
 use super::{Done, Error};
 
@@ -24,19 +27,38 @@ pub struct ResponseFuture<A> {
 #[derive(Debug)]
 enum State<A> {
     Refused(Error),
-    Waiting(Waiting<A>),
+    Waiting { reply: oneshot::Receiver<Reply<A>>, patience: Patience },
     Resolved,
 }
 
+/// How long a caller waits.
 #[derive(Debug)]
-pub(super) struct Waiting<A> {
-    pub(super) reply: oneshot::Receiver<Reply<A>>,
+pub(super) struct Patience {
     pub(super) enqueued: Instant,
     pub(super) deadline: Option<Instant>,
-    /// Counts callers that went away unanswered.
+    /// Counts rows whose callers went away unanswered.
     pub(super) gone: Arc<AtomicUsize>,
-    /// The alarm at the deadline, set at the first poll.
+    /// The alarm at the deadline, set when there was first something to wait for.
     pub(super) alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// Ready at the deadline, with what the caller is told then.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+        alarm.as_mut().poll(cx).map(|()| Error::Expired { waited: self.enqueued.elapsed() })
+    }
+
+    /// Nobody waits for so many rows any more: they can see it first, and then the queue is told to look.
+    fn leave(&self, rows: usize) {
+        self.gone.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+/// What came back: without a reply its worker ended with it.
+fn received<A>(reply: Result<Reply<A>, oneshot::error::RecvError>) -> Reply<A> {
+    reply.unwrap_or(Err(Error::Closed))
 }
 
 impl<A> ResponseFuture<A> {
@@ -44,29 +66,8 @@ impl<A> ResponseFuture<A> {
         Self { state: State::Refused(error) }
     }
 
-    pub(super) fn waiting(waiting: Waiting<A>) -> Self {
-        Self { state: State::Waiting(waiting) }
-    }
-}
-
-impl<A> Waiting<A> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reply<A>> {
-        if let Poll::Ready(reply) = Pin::new(&mut self.reply).poll(cx) {
-            // Without a reply its worker ended with it.
-            return Poll::Ready(reply.unwrap_or(Err(Error::Closed)));
-        }
-        let Some(deadline) = self.deadline else { return Poll::Pending };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
-        alarm.as_mut().poll(cx).map(|()| {
-            self.leave();
-            Err(Error::Expired { waited: self.enqueued.elapsed() })
-        })
-    }
-
-    /// Nobody waits any more: the row can see it first, and then the queue is told to look.
-    fn leave(&mut self) {
-        self.reply.close();
-        self.gone.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn waiting(reply: oneshot::Receiver<Reply<A>>, patience: Patience) -> Self {
+        Self { state: State::Waiting { reply, patience } }
     }
 }
 
@@ -74,8 +75,15 @@ impl<A> Future for ResponseFuture<A> {
     type Output = Result<Done<A>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Waiting(waiting) = &mut self.state {
-            let polled = waiting.poll(cx);
+        if let State::Waiting { reply, patience } = &mut self.state {
+            let polled = match Pin::new(&mut *reply).poll(cx).map(received) {
+                Poll::Pending => patience.poll_end(cx).map(|expired| {
+                    reply.close();
+                    patience.leave(1);
+                    Err(expired)
+                }),
+                there @ Poll::Ready(_) => there,
+            };
             if polled.is_ready() {
                 self.state = State::Resolved;
             }
@@ -83,7 +91,7 @@ impl<A> Future for ResponseFuture<A> {
         }
         Poll::Ready(Err(match std::mem::replace(&mut self.state, State::Resolved) {
             State::Refused(error) => error,
-            State::Waiting(_) | State::Resolved => Error::Closed,
+            State::Waiting { .. } | State::Resolved => Error::Closed,
         }))
     }
 }
@@ -92,8 +100,9 @@ impl<A> Unpin for ResponseFuture<A> {}
 
 impl<A> Drop for ResponseFuture<A> {
     fn drop(&mut self) {
-        if let State::Waiting(waiting) = &mut self.state {
-            waiting.leave();
+        if let State::Waiting { reply, patience } = &mut self.state {
+            reply.close();
+            patience.leave(1);
         }
     }
 }

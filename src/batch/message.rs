@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::Error;
+use super::{Error, Priority};
 use crate::telemetry::metrics::{BatchMeter, RowOutcome};
 
 /// One row to compute.
@@ -16,6 +16,19 @@ pub struct Job<R> {
     pub work: usize,
     /// When its caller stops waiting; a row that is not computed by then is dropped unanswered by the engine.
     pub deadline: Option<Instant>,
+    /// What it goes before.
+    pub priority: Priority,
+}
+
+/// Rows of one caller: they enter the queue together or not at all, and are admitted together as far as there is room.
+#[derive(Clone, Debug)]
+pub struct Jobs<R> {
+    /// Each row with its work, as of [`Job::work`].
+    pub rows: Vec<(R, usize)>,
+    /// When their caller stops waiting, as of [`Job::deadline`].
+    pub deadline: Option<Instant>,
+    /// What they go before.
+    pub priority: Priority,
 }
 
 /// An answer and what it took.
@@ -67,7 +80,7 @@ impl<A> Ticket<A> {
             Err(Error::Row(_)) => RowOutcome::Failed,
             Err(Error::Expired { .. }) => RowOutcome::Expired,
             Err(Error::Panicked) => RowOutcome::Panicked,
-            Err(Error::Full { .. } | Error::Closed) => RowOutcome::Refused,
+            Err(Error::Full { .. } | Error::TooLarge { .. } | Error::Closed) => RowOutcome::Refused,
         };
         meter.row(outcome);
         let _gone = self.reply.send(reply);

@@ -1,14 +1,16 @@
 //! The one bounded queue that all workers of a layer share, and the one place where rows wait.
 
-use std::collections::VecDeque;
+mod lanes;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::lanes::Lanes;
 use super::message::Message;
 use super::rate::Rate;
 use super::tally::Tally;
-use super::{Config, Error, ROWS};
+use super::{Config, Error, Priority, ROWS};
 use crate::limits::QUEUE_ROWS_MAX;
 use crate::telemetry::metrics::{BatchMeter, DispatchReason, RowOutcome};
 
@@ -16,7 +18,7 @@ use crate::telemetry::metrics::{BatchMeter, DispatchReason, RowOutcome};
 #[derive(Debug)]
 pub(super) struct Queue<R, A> {
     state: Mutex<State<R, A>>,
-    /// Workers sleep on it. One is woken a row, all of them at closing.
+    /// Workers sleep on it. Rows that come wake as many as they are, closing wakes all.
     changed: Condvar,
     /// Whoever waits for the workers to end sleeps on it: on the other, it would take a row's wake-up from a worker.
     ended: Condvar,
@@ -50,7 +52,7 @@ impl Bounds {
 
 #[derive(Debug)]
 struct State<R, A> {
-    waiting: VecDeque<Message<R, A>>,
+    waiting: Lanes<R, A>,
     /// The work of what waits.
     work: usize,
     /// Workers asleep, or woken and not yet on their feet.
@@ -61,10 +63,17 @@ struct State<R, A> {
     rate: Rate,
 }
 
+/// Rows that come together.
+#[derive(Clone, Copy, Debug)]
+struct Came {
+    rows: usize,
+    work: usize,
+}
+
 /// What a worker took.
 #[derive(Debug)]
 pub(super) enum Taken<R, A> {
-    /// First come first served; none when the worker has rows to go on with.
+    /// The next rows; none when the worker has rows to go on with.
     Rows {
         /// The rows.
         rows: Vec<Message<R, A>>,
@@ -92,7 +101,7 @@ fn share(waiting: usize, idle_others: usize, room: usize, held: usize) -> usize 
 impl<R, A> Queue<R, A> {
     /// An open queue within these bounds, served by `workers` that are about to start.
     pub(super) fn new(bounds: Bounds, workers: usize, meter: BatchMeter) -> Self {
-        let (waiting, rate) = (VecDeque::new(), Rate::default());
+        let (waiting, rate) = (Lanes::new(), Rate::default());
         let state = State { waiting, work: 0, idle: 0, alive: workers, open: true, rate };
         Self {
             state: Mutex::new(state),
@@ -120,18 +129,25 @@ impl<R, A> Queue<R, A> {
         self.lock().waiting.len()
     }
 
-    /// Enqueues a row, unless it is given back: no worker has anything to do, and it is expected to take no longer than
-    /// `lone_max`.
+    /// Enqueues rows together, all of them or none; unless they are given back: no worker has anything to do, and they
+    /// are expected to take no longer than `lone_max`.
     ///
     /// # Errors
-    /// [`Error::Full`] or [`Error::Closed`].
-    pub(super) fn push(
+    /// [`Error::Full`], [`Error::TooLarge`] or [`Error::Closed`].
+    pub(super) fn push<M>(
         &self,
-        message: Message<R, A>,
+        priority: Priority,
+        messages: M,
         lone_max: Option<Duration>,
-    ) -> Result<Option<Message<R, A>>, Error> {
-        let (mut state, work) = (self.lock(), message.work);
-        if state.open && state.full(&self.bounds, work).is_some() && self.gone.swap(0, Ordering::Relaxed) > 0
+    ) -> Result<Option<M>, Error>
+    where
+        M: AsRef<[Message<R, A>]> + IntoIterator<Item = Message<R, A>>,
+    {
+        let came = Came { rows: messages.as_ref().len(), work: work_of(messages.as_ref()) };
+        let mut state = self.lock();
+        if state.open
+            && state.refuse(&self.bounds, came).is_some()
+            && self.gone.swap(0, Ordering::Relaxed) > 0
         {
             // Rows of callers that have gone are not worth refusing a new one for. Their number bounds how often
             // the queue is looked through.
@@ -143,21 +159,31 @@ impl<R, A> Queue<R, A> {
         if !state.open {
             return Err(Error::Closed);
         }
-        if lone_max
-            .is_some_and(|max| state.quiet() && state.rate.expected(work).is_some_and(|took| took <= max))
-        {
-            return Ok(Some(message));
+        if lone_max.is_some_and(|max| {
+            state.quiet() && state.rate.expected(came.work).is_some_and(|took| took <= max)
+        }) {
+            return Ok(Some(messages));
         }
-        if let Some((unit, waiting, max)) = state.full(&self.bounds, work) {
-            let retry_after = state.rate.retry_after(state.work, state.alive);
-            return Err(Error::Full { unit, waiting, max, retry_after });
+        if let Some(refused) = state.refuse(&self.bounds, came) {
+            return Err(refused);
         }
-        state.waiting.push_back(message);
-        state.work = state.work.saturating_add(work);
+        state.waiting.extend(priority, messages);
+        state.work = state.work.saturating_add(came.work);
+        let asleep = state.idle;
         drop(state);
-        self.meter.enqueued(work);
-        self.changed.notify_one();
+        self.meter.enqueued(came.rows, came.work);
+        self.wake(came.rows, asleep);
         Ok(None)
+    }
+
+    /// Wakes a worker a row, of the workers that were asleep. No other call is needed for work not to wait beside an
+    /// idle worker: one that is awake takes at least a row before it sleeps again, and sleeps only when none waits.
+    fn wake(&self, rows: usize, asleep: usize) {
+        if asleep > 1 && rows >= asleep {
+            self.changed.notify_all();
+        } else {
+            (0..rows.min(asleep)).for_each(|_| self.changed.notify_one());
+        }
     }
 
     /// Takes a share of what waits for a worker with `room` that holds `held` rows; rows in vain are dropped on the
@@ -182,11 +208,8 @@ impl<R, A> Queue<R, A> {
                 (false, false) if taken.len() == room => DispatchReason::Full,
                 (false, false) => DispatchReason::Shared,
             };
-            let (more, idle) = (!state.waiting.is_empty() && state.idle > 0, state.spare());
+            let idle = state.spare();
             drop(state);
-            if more {
-                self.changed.notify_one();
-            }
             if !taken.is_empty() {
                 self.meter.dispatched(taken.len(), reason);
                 self.meter.dequeued(taken.len(), work_of(&taken));
@@ -225,9 +248,9 @@ impl<R, A> Queue<R, A> {
         let stranded = if state.alive == 0 {
             state.open = false;
             state.work = 0;
-            std::mem::take(&mut state.waiting)
+            state.waiting.take_all()
         } else {
-            VecDeque::new()
+            Vec::new()
         };
         drop(state);
         self.ended.notify_all();
@@ -277,17 +300,26 @@ impl<R, A> State<R, A> {
 
     /// Whether every worker is asleep and none is about to be woken.
     fn quiet(&self) -> bool {
-        self.waiting.is_empty() && self.idle == self.alive
+        self.idle == self.alive && self.waiting.is_empty()
     }
 
-    /// Whether a row of this work goes beyond a bound: which, what waits, and the bound. An empty queue has room for any
-    /// row, or a long one would never be answered.
-    fn full(&self, bounds: &Bounds, work: usize) -> Option<(&'static str, usize, usize)> {
-        if self.waiting.len() >= bounds.rows_max {
-            return Some((ROWS, self.waiting.len(), bounds.rows_max));
+    /// Why rows that come together are refused; `None` when they fit. An empty queue has room for any one row, or a
+    /// long one would never be answered.
+    fn refuse(&self, bounds: &Bounds, came: Came) -> Option<Error> {
+        if came.rows == 1 && self.waiting.is_empty() {
+            return None;
         }
-        let beyond = self.work.saturating_add(work) > bounds.work_max;
-        (beyond && !self.waiting.is_empty()).then_some((bounds.work_unit, self.work, bounds.work_max))
+        let rows = (ROWS, came.rows, self.waiting.len(), bounds.rows_max);
+        let work = (bounds.work_unit, came.work, self.work, bounds.work_max);
+        let bounds = [rows, work].into_iter();
+        let never = bounds.clone().find(|(_, asked, _, max)| came.rows > 1 && asked > max);
+        if let Some((unit, asked, _, max)) = never {
+            return Some(Error::TooLarge { unit, asked, max });
+        }
+        let mut not_now = bounds.filter(|(_, asked, waiting, max)| *asked > max.saturating_sub(*waiting));
+        let (unit, asked, waiting, max) = not_now.next()?;
+        let retry_after = self.rate.retry_after(self.work, self.alive);
+        Some(Error::Full { unit, asked, waiting, max, retry_after })
     }
 
     /// The first rows that somebody waits for, `rows_max` of them with `work_max` together (a row of more comes alone),
@@ -296,13 +328,13 @@ impl<R, A> State<R, A> {
         let mut popped = Popped { taken: Vec::new(), dropped: Vec::new(), over_budget: false };
         let mut room = work_max;
         while popped.taken.len() < rows_max {
-            let Some(message) = self.waiting.pop_front() else { break };
-            let in_vain = message.ticket.in_vain(now);
-            if in_vain.is_none() && message.work > room && !popped.taken.is_empty() {
-                self.waiting.push_front(message);
-                popped.over_budget = true;
-                break;
-            }
+            let (mut in_vain, first) = (None, popped.taken.is_empty());
+            let next = self.waiting.pop_if(|next| {
+                in_vain = next.ticket.in_vain(now);
+                popped.over_budget = in_vain.is_none() && next.work > room && !first;
+                !popped.over_budget
+            });
+            let Some(message) = next else { break };
             self.work = self.work.saturating_sub(message.work);
             match in_vain {
                 None => {
@@ -317,15 +349,8 @@ impl<R, A> State<R, A> {
 
     /// Every row that nobody waits for any more.
     fn drop_in_vain(&mut self, now: Instant) -> Vec<(Message<R, A>, RowOutcome)> {
-        let (mut kept, mut dropped) = (VecDeque::with_capacity(self.waiting.len()), Vec::new());
-        for message in self.waiting.drain(..) {
-            match message.ticket.in_vain(now) {
-                None => kept.push_back(message),
-                Some(reason) => dropped.push((message, reason)),
-            }
-        }
-        self.waiting = kept;
-        self.work = work_of(&self.waiting);
+        let dropped = self.waiting.take_in_vain(now);
+        self.work = work_of(self.waiting.iter());
         dropped
     }
 }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::future::{ResponseFuture, Waiting};
-use super::lone::Lone;
-use super::message::{Message, Ticket};
+use super::future::{Patience, ResponseFuture, ResponsesFuture};
+use super::lone::{Lone, Seized};
+use super::message::{Message, Reply, Ticket};
 use super::queue::{Bounds, Queue};
 use super::tally::Executions;
 use super::worker::{self, MakeEngine, Seat, StepClocks};
-use super::{Config, Done, Engine, Error, Job};
+use super::{Config, Done, Engine, Error, Job, Jobs, Priority};
 use crate::limits::WORKERS_MAX;
 use crate::telemetry::metrics::{BatchMeter, RowOutcome};
 
@@ -54,6 +54,12 @@ impl<E: Engine> Batch<E> {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.owner.queue.len()
+    }
+
+    /// Workers asleep, for tests that need them so.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.owner.queue.idle()
     }
 
     /// How long the longest step under way has been running: a worker that hangs shows here.
@@ -115,29 +121,96 @@ impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
 
     /// Enqueues at once, or computes the row at once if that is soon done and nobody else has anything to do. Dropping the
     /// future drops the row.
-    fn call(&mut self, Job { row, work, deadline }: Job<E::Row>) -> Self::Future {
-        let queue = &self.owner.queue;
-        let enqueued = Instant::now();
-        if deadline.is_some_and(|deadline| deadline <= enqueued) {
-            queue.meter.row(RowOutcome::Expired);
-            return ResponseFuture::refused(Error::Expired { waited: Duration::ZERO });
-        }
-        let (sender, reply) = oneshot::channel();
-        let ticket = Ticket { enqueued, deadline, reply: sender };
-        let work = work.max(1);
+    fn call(&mut self, Job { row, work, deadline, priority }: Job<E::Row>) -> Self::Future {
+        let arrival = match self.arrive(deadline, 1) {
+            Ok(arrival) => arrival,
+            Err(error) => return ResponseFuture::refused(error),
+        };
+        let (message, reply) = arrival.message(row, work);
         let lone = self.owner.lone.as_ref().and_then(Lone::seize);
-        match queue.push(Message { row, work, ticket }, lone.as_ref().map(|lone| lone.took_max)) {
+        match self.enqueue(priority, [message], lone.as_ref()) {
             Ok(given_back) => {
-                if let (Some(lone), Some(message)) = (lone, given_back) {
+                if let (Some(lone), Some([message])) = (lone, given_back) {
                     lone.compute(message);
                 }
-                let gone = Arc::clone(queue.gone());
-                ResponseFuture::waiting(Waiting { reply, enqueued, deadline, gone, alarm: None })
+                ResponseFuture::waiting(reply, self.patience(arrival))
             }
-            Err(error) => {
-                queue.meter.row(RowOutcome::Refused);
-                ResponseFuture::refused(error)
-            }
+            Err(error) => ResponseFuture::refused(error),
         }
+    }
+}
+
+impl<E: Engine> tower::Service<Jobs<E::Row>> for Batch<E> {
+    type Response = Vec<Result<Done<E::Answer>, Error>>;
+    type Error = Error;
+    type Future = ResponsesFuture<E::Answer>;
+
+    /// Always ready: a full queue is an answer, not a wait.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Enqueues all rows at once, or none. Dropping the future drops them.
+    fn call(&mut self, Jobs { rows, deadline, priority }: Jobs<E::Row>) -> Self::Future {
+        let arrival = match self.arrive(deadline, rows.len()) {
+            Ok(arrival) => arrival,
+            Err(error) => return ResponsesFuture::refused(error),
+        };
+        let (messages, replies): (Vec<_>, Vec<_>) =
+            rows.into_iter().map(|(row, work)| arrival.message(row, work)).unzip();
+        match self.enqueue(priority, messages, None) {
+            Ok(_) => ResponsesFuture::waiting(replies, self.patience(arrival)),
+            Err(error) => ResponsesFuture::refused(error),
+        }
+    }
+}
+
+/// When rows came, and until when their caller waits.
+#[derive(Clone, Copy)]
+struct Arrival {
+    enqueued: Instant,
+    deadline: Option<Instant>,
+}
+
+impl Arrival {
+    /// A row on its way to the queue, and its answer's way back.
+    fn message<R, A>(self, row: R, work: usize) -> (Message<R, A>, oneshot::Receiver<Reply<A>>) {
+        let Self { enqueued, deadline } = self;
+        let (sender, reply) = oneshot::channel();
+        (Message { row, work: work.max(1), ticket: Ticket { enqueued, deadline, reply: sender } }, reply)
+    }
+}
+
+impl<E: Engine> Batch<E> {
+    /// So many rows come now.
+    ///
+    /// # Errors
+    /// Their deadline has passed.
+    fn arrive(&self, deadline: Option<Instant>, rows: usize) -> Result<Arrival, Error> {
+        let enqueued = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= enqueued) {
+            self.owner.queue.meter.rows(RowOutcome::Expired, rows);
+            return Err(Error::Expired { waited: Duration::ZERO });
+        }
+        Ok(Arrival { enqueued, deadline })
+    }
+
+    /// Enqueues the messages, or gives them back for the callers' engine.
+    fn enqueue<M>(
+        &self,
+        priority: Priority,
+        messages: M,
+        lone: Option<&Seized<'_, E>>,
+    ) -> Result<Option<M>, Error>
+    where
+        M: AsRef<[Message<E::Row, E::Answer>]> + IntoIterator<Item = Message<E::Row, E::Answer>>,
+    {
+        let (queue, rows) = (&self.owner.queue, messages.as_ref().len());
+        let lone_max = lone.map(|lone| lone.took_max);
+        queue.push(priority, messages, lone_max).inspect_err(|_| queue.meter.rows(RowOutcome::Refused, rows))
+    }
+
+    fn patience(&self, Arrival { enqueued, deadline }: Arrival) -> Patience {
+        Patience { enqueued, deadline, gone: Arc::clone(self.owner.queue.gone()), alarm: None }
     }
 }

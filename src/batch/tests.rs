@@ -1,5 +1,7 @@
 //! The promises of the batching layer, on toy engines.
 
+mod several;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +12,7 @@ use proptest::prelude::*;
 use tower::{Layer as _, Service as _};
 
 use super::toy::{Countdown, Event, Fate, Row, Stage, answer, row};
-use super::{Batch, BatchLayer, Config, Error, Job, ResponseFuture};
+use super::{Batch, BatchLayer, Config, Error, Job, Priority, ResponseFuture};
 
 /// Nothing here takes long; what does hangs, and the test says so.
 pub(super) const HANGING: Duration = Duration::from_mins(1);
@@ -44,7 +46,11 @@ fn staged(capacity: usize, queue_rows_max: usize) -> (Batch<Countdown>, Stage, R
 }
 
 pub(super) fn send(batch: &Batch<Countdown>, row: Row) -> ResponseFuture<u64> {
-    batch.clone().call(Job { row, work: 1, deadline: None })
+    batch.clone().call(job(row, None))
+}
+
+fn job(row: Row, deadline: Option<Instant>) -> Job<Row> {
+    Job { row, work: 1, deadline, priority: Priority::default() }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -178,7 +184,9 @@ fn a_full_queue_is_an_answer_that_says_when_to_come_back() {
     let waiting = [send(&batch, row(1)), send(&batch, row(2))];
     assert_eq!(batch.queued(), 2);
     let refused = outcome(send(&batch, row(3))).unwrap_err();
-    let Error::Full { unit: "rows", waiting: 2, max: 2, retry_after } = refused else { panic!("{refused}") };
+    let Error::Full { unit: "rows", asked: 1, waiting: 2, max: 2, retry_after } = refused else {
+        panic!("{refused}")
+    };
     assert!((Duration::from_millis(1)..=Duration::from_secs(30)).contains(&retry_after));
     stage.gate.allow(3);
     assert_eq!(outcome(held), Ok(answer(0)));
@@ -219,10 +227,10 @@ fn a_row_whose_caller_went_away_leaves_its_engine_at_the_next_step() {
 fn a_deadline_holds_in_the_queue_and_in_the_engine() {
     let (batch, stage, events) = staged(1, 4);
     let soon = || Some(Instant::now() + Duration::from_millis(250));
-    let computing = batch.clone().call(Job { row: Row { steps: 1000, ..row(0) }, work: 1, deadline: soon() });
+    let computing = batch.clone().call(job(Row { steps: 1000, ..row(0) }, soon()));
     heard(&events);
-    let queued = batch.clone().call(Job { row: row(1), work: 1, deadline: soon() });
-    let past = batch.clone().call(Job { row: row(2), work: 1, deadline: Some(Instant::now()) });
+    let queued = batch.clone().call(job(row(1), soon()));
+    let past = batch.clone().call(job(row(2), Some(Instant::now())));
     let patient = send(&batch, row(3));
     // The engine is held back all the while: the answers come from the clock alone.
     for future in [past, queued, computing] {

@@ -13,6 +13,7 @@ use tower::Service as _;
 use self::given::Given;
 use super::place::Place;
 use super::{Failure, output};
+use crate::batch::Priority;
 use crate::engine::{DeviceChoice, quiet_pools};
 use crate::limits;
 use crate::pipeline::{self, Outcome, Pipeline, Request};
@@ -111,7 +112,12 @@ fn answers(
         async move {
             let outcome = match given.input {
                 Ok(input) => {
-                    let request = Request { input, top_k: Some(top_k.get()), deadline: None };
+                    let request = Request {
+                        input,
+                        top_k: Some(top_k.get()),
+                        deadline: None,
+                        priority: Priority::default(),
+                    };
                     pipeline
                         .call(request)
                         .await

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::future::join_all;
 use tower::ServiceExt as _;
 
 use super::problem::{Code, Problem};
 use super::refuse::listed;
 use super::server::Gateway;
 use super::timing;
+use crate::batch::Priority;
 use crate::limits::REQUEST_INPUTS_MAX;
 use crate::name::{ModelName, Version};
-use crate::pipeline::{Answer, Pipeline, Request};
+use crate::pipeline::{Answer, Error, Pipeline, Request};
 use crate::registry::{Entry, ModelStatus, State as VersionState};
 use crate::value::{Input, Task};
 
@@ -23,6 +23,21 @@ pub(super) struct Asked {
     pub(super) top_k: Option<usize>,
     /// When the caller stops waiting.
     pub(super) deadline: Instant,
+    /// What it goes before.
+    pub(super) priority: Priority,
+}
+
+impl Asked {
+    /// With the default priority.
+    pub(super) fn by_default(top_k: Option<usize>, deadline: Instant) -> Self {
+        Self { top_k, deadline, priority: Priority::default() }
+    }
+
+    /// These inputs, asked so.
+    fn of<I>(self, input: I) -> Request<I> {
+        let Self { top_k, deadline, priority } = self;
+        Request { input, top_k, deadline: Some(deadline), priority }
+    }
 }
 
 /// One input that was read, or why it cannot be read.
@@ -77,24 +92,47 @@ pub(super) async fn one(entry: &Entry<Pipeline>, given: Given, asked: Asked) -> 
 }
 
 async fn answer(entry: &Entry<Pipeline>, given: Given, asked: Asked) -> Result<Answer, Problem> {
-    let request = Request { input: given?, top_k: asked.top_k, deadline: Some(asked.deadline) };
+    let request = asked.of(given?);
     entry.handle.clone().oneshot(request).await.map_err(Problem::from)
 }
 
-/// The answers to several inputs, computed side by side, each with its own problem.
+/// The answers to several inputs, which enter the queue as one and are computed side by side, each with its own problem.
 ///
 /// # Errors
-/// Nothing was answered and the server was why, each time the same way.
+/// They do not fit the queue; or nothing was answered and the server was why, each time the same way.
 pub(super) async fn all(
     entry: &Entry<Pipeline>,
     given: Vec<Given>,
     asked: Asked,
 ) -> Result<Vec<Result<Answer, Problem>>, Problem> {
     let begun = Instant::now();
-    let answers = join_all(given.into_iter().map(|given| answer(entry, given, asked))).await;
+    let answers = match <[Given; 1]>::try_from(given) {
+        Ok([only]) => Ok(vec![answer(entry, only, asked).await]),
+        Err(several) => together(entry, several, asked).await,
+    };
+    let answers = answers.inspect_err(|_| entry.handle.count_failure(begun.elapsed()))?;
     count(entry, begun, &answers);
     whole_refusal(&answers)?;
     Ok(answers)
+}
+
+/// The answers to the inputs that could be read, and in their places the problems of the others.
+async fn together(
+    entry: &Entry<Pipeline>,
+    given: Vec<Given>,
+    asked: Asked,
+) -> Result<Vec<Result<Answer, Problem>>, Problem> {
+    let mut inputs = Vec::with_capacity(given.len());
+    let problems: Vec<Option<Problem>> =
+        given.into_iter().map(|given| given.map(|input| inputs.push(input)).err()).collect();
+    let answers: Vec<Result<Answer, Error>> = entry.handle.clone().oneshot(asked.of(inputs)).await?;
+    let mut answers = answers.into_iter();
+    let missing = || Err(Problem::new(Code::Internal, "an input has no answer"));
+    let place = |problem: Option<Problem>| match problem {
+        Some(problem) => Err(problem),
+        None => answers.next().map_or_else(missing, |answer| answer.map_err(Problem::from)),
+    };
+    Ok(problems.into_iter().map(place).collect())
 }
 
 /// Counts a request for the statistics of its model.

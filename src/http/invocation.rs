@@ -76,7 +76,7 @@ impl Choice {
 
     /// How much is wanted, and until when.
     pub(super) fn asked(&self, deadline: Instant) -> Asked {
-        Asked { top_k: self.top_k.map(NonZeroUsize::get), deadline }
+        Asked::by_default(self.top_k.map(NonZeroUsize::get), deadline)
     }
 }
 

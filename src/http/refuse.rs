@@ -91,12 +91,20 @@ impl From<PrepareError> for Problem {
 impl From<batch::Error> for Problem {
     fn from(error: batch::Error) -> Self {
         match error {
-            batch::Error::Full { unit, waiting, max, retry_after } => {
-                let of = if unit == batch::ROWS { "inputs" } else { unit };
+            batch::Error::Full { unit, asked, waiting, max, retry_after } => {
+                let (of, came) =
+                    (inputs_or(unit), if asked > 1 { format!(", {asked} came") } else { String::new() });
                 let detail = format!(
-                    "the queue of this model is full: {waiting} {of} are waiting and at most {max} may; try again later"
+                    "the queue of this model is full: {waiting} {of} are waiting{came} and at most {max} may; try again later"
                 );
                 Self { retry_after: Some(retry_after), ..Self::new(Code::QueueFull, detail) }
+            }
+            batch::Error::TooLarge { unit, asked, max } => {
+                let of = inputs_or(unit);
+                let detail = format!(
+                    "this request brings {asked} {of} and at most {max} may wait for this model: send it in parts"
+                );
+                Self::new(Code::TooManyInputs, detail)
             }
             batch::Error::Expired { waited } => {
                 let detail = format!("the deadline passed after {} ms in the queue", waited.as_millis());
@@ -109,6 +117,11 @@ impl From<batch::Error> for Problem {
             batch::Error::Closed => Self::new(Code::ShuttingDown, "the server is shutting down"),
         }
     }
+}
+
+/// What a bound of the queue counts, in a caller's words.
+fn inputs_or(unit: &'static str) -> &'static str {
+    if unit == batch::ROWS { "inputs" } else { unit }
 }
 
 #[cfg(test)]
@@ -142,7 +155,7 @@ mod tests {
     #[test]
     fn each_refusal_has_its_code() {
         let second = Duration::from_secs(1);
-        let full = |unit| batch::Error::Full { unit, waiting: 7, max: 8, retry_after: second };
+        let full = |unit| batch::Error::Full { unit, asked: 1, waiting: 7, max: 8, retry_after: second };
         let cases = [
             (full(batch::ROWS), Code::QueueFull),
             (batch::Error::Expired { waited: second }, Code::DeadlineExceeded),

@@ -1,34 +1,32 @@
 //! The pipeline as a service: one model version, ready to answer.
 
 mod facts;
+mod preparing;
+mod several;
 
 use std::future::Future;
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
-use tokio::sync::Semaphore;
 use tower::{Layer as _, Service as _};
 
+use self::preparing::Preparing;
 use super::golden::{self, Likeness};
 use super::statistics::Counts;
 use super::verify::Verifier;
 use super::{Outcome, PrepareError, Prepared, Preparer, Presenter};
-use crate::batch::{self, Batch, BatchLayer, Job};
+use crate::batch::{self, Batch, BatchLayer, Done, Job, Priority};
 use crate::engine::{Capacity, DeviceChoice, EngineChoice, Plan, PlanError, PlannedEngine};
-use crate::limits::{
-    QUEUE_PIXELS_DEFAULT, QUEUE_ROWS_DEFAULT, QUEUE_TOKENS_DEFAULT, TEXT_BYTES_INLINE_MAX, TEXT_BYTES_MAX,
-};
+use crate::limits::{QUEUE_PIXELS_DEFAULT, QUEUE_ROWS_DEFAULT, QUEUE_TOKENS_DEFAULT};
 use crate::model::{InputPreparation, Manifest, Model};
 use crate::nn::Architecture;
 use crate::nn::lstm::Pooling;
-use crate::value::{Input, Logits};
+use crate::value::{Features, Input, Logits};
 
 /// How a version is run.
 #[derive(Clone, Debug)]
@@ -70,15 +68,17 @@ impl Default for Config {
     }
 }
 
-/// One input to classify.
+/// One input to classify; or a list of them, whose rows enter the queue together or not at all.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<I = Input> {
     /// The input.
-    pub input: Input,
+    pub input: I,
     /// Labels to answer; all when `None`.
     pub top_k: Option<usize>,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+    /// What it goes before.
+    pub priority: Priority,
 }
 
 /// Where the time went.
@@ -147,20 +147,11 @@ pub(super) struct Shared {
     preparer: Preparer,
     presenter: Presenter,
     unpooled: bool,
-    /// Rows that wait for, or are in, preparation on the blocking pool.
-    preparing: AtomicUsize,
-    preparing_max: usize,
+    preparing: Preparing,
     pub(super) batch: Batch<PlannedEngine>,
     verifier: Option<Verifier>,
     pub(super) counts: Counts,
 }
-
-/// Preparations on the blocking pool at once, of all models together: two a core, so that one that waits for memory
-/// leaves no core idle, and no flood of pictures starves the workers.
-static PREPARATIONS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    Arc::new(Semaphore::new(2 * cores))
-});
 
 impl Pipeline {
     /// Builds engines on the device, warms them, and checks that the golden samples are reproduced. Blocking, slow.
@@ -182,7 +173,8 @@ impl Pipeline {
         let likeness = Likeness::of(manifest.precision, &presenter);
         // Through the queue, as every later row: this warms a worker as well.
         golden::verify(&preparer, &golden, &likeness, |Prepared { features: row, units: work, .. }| {
-            let answer = wait(batch.clone().call(Job { row, work, deadline: None }));
+            let answer =
+                wait(batch.clone().call(Job { row, work, deadline: None, priority: Priority::default() }));
             answer.map(|done| done.answer).map_err(|error| error.to_string())
         })
         .map_err(StartError)?;
@@ -195,9 +187,8 @@ impl Pipeline {
             presenter,
             unpooled: matches!(&manifest.architecture, Architecture::LstmClassifier(lstm) if lstm.pooling == Pooling::None),
             preparer,
+            preparing: Preparing::new(&manifest.input, config),
             manifest,
-            preparing: AtomicUsize::new(0),
-            preparing_max: config.queue_rows_max.max(1),
             batch,
             verifier,
             counts: Counts::default(),
@@ -239,101 +230,45 @@ impl tower::Service<Request> for Pipeline {
     fn call(&mut self, request: Request) -> Self::Future {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let Request { input, top_k, deadline } = request;
+            let Request { input, top_k, deadline, priority } = request;
             let begun = Instant::now();
             let prepared = shared.prepare(input, deadline).await?;
-            let prepare = begun.elapsed();
-            let verifier = shared.verifier.as_ref().filter(|verifier| verifier.picks());
-            let again = verifier.map(|verifier| (verifier, prepared.features.clone()));
-            let job = Job { row: prepared.features, work: prepared.units, deadline };
-            let done = shared.batch.clone().call(job).await?;
-            if let Some((verifier, row)) = again {
-                verifier.check(row, done.answer.clone());
-            }
-            let computed = Instant::now();
-            let outcome =
-                shared.presenter.present(&done.answer, top_k, shared.unpooled).ok_or(Error::NotFinite)?;
-            let present = computed.elapsed();
-            let timing = Timing { prepare, queue: done.queued, compute: done.computed, present };
-            Ok(Answer {
-                outcome,
-                logits: done.answer,
-                units: prepared.units,
-                truncated: prepared.truncated,
-                timing,
-            })
+            let (facts, row) = shared.row(prepared, begun.elapsed());
+            let done = shared.batch.clone().call(Job { row, work: facts.units, deadline, priority }).await?;
+            shared.finish(facts, done, top_k)
         })
     }
 }
 
+/// What is known of a row that is being computed.
+struct Facts {
+    units: usize,
+    truncated: bool,
+    prepare: Duration,
+    /// The row once more, where its answer is to be verified.
+    again: Option<Features>,
+}
+
 impl Shared {
-    async fn prepare(self: &Arc<Self>, input: Input, deadline: Option<Instant>) -> Result<Prepared, Error> {
-        match &input {
-            // Too long for any model counts as short: it is refused by its length alone.
-            Input::Text(text) if text.len() <= TEXT_BYTES_INLINE_MAX || text.len() > TEXT_BYTES_MAX => {
-                caught(|| self.preparer.prepare(&input))
-            }
-            Input::Ready(_) => caught(|| self.preparer.prepare(&input)),
-            _ => self.prepare_aside(input, deadline).await,
+    /// The row of an input that was prepared in such a time.
+    fn row(&self, prepared: Prepared, prepare: Duration) -> (Facts, Features) {
+        let Prepared { features, units, truncated } = prepared;
+        let again = self.verifier.as_ref().filter(|verifier| verifier.picks()).map(|_| features.clone());
+        (Facts { units, truncated, prepare, again }, features)
+    }
+
+    /// Makes an answer of what the engine answered.
+    fn finish(&self, facts: Facts, done: Done<Logits>, top_k: Option<usize>) -> Result<Answer, Error> {
+        let Facts { units, truncated, prepare, again } = facts;
+        if let Some((verifier, row)) = self.verifier.as_ref().zip(again) {
+            verifier.check(row, done.answer.clone());
         }
+        let computed = Instant::now();
+        let outcome = self.presenter.present(&done.answer, top_k, self.unpooled).ok_or(Error::NotFinite)?;
+        let present = computed.elapsed();
+        let timing = Timing { prepare, queue: done.queued, compute: done.computed, present };
+        Ok(Answer { outcome, logits: done.answer, units, truncated, timing })
     }
-
-    /// Prepares on the blocking pool, with a permit that lasts until the work is over, even when its caller is gone.
-    async fn prepare_aside(
-        self: &Arc<Self>,
-        input: Input,
-        deadline: Option<Instant>,
-    ) -> Result<Prepared, Error> {
-        let begun = Instant::now();
-        let place = Place::take(self)?;
-        let permit = Arc::clone(&PREPARATIONS).acquire_owned();
-        let permit = match deadline {
-            None => permit.await,
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), permit)
-                .await
-                .map_err(|_| batch::Error::Expired { waited: begun.elapsed() })?,
-        };
-        let permit = permit.map_err(|_| batch::Error::Closed)?;
-        let shared = Arc::clone(self);
-        let work = tokio::task::spawn_blocking(move || {
-            let _held = (place, permit);
-            caught(|| shared.preparer.prepare(&input))
-        });
-        work.await.map_err(|_| Error::Panicked)?
-    }
-}
-
-/// A place among the rows in preparation; given back when dropped.
-struct Place {
-    shared: Arc<Shared>,
-}
-
-impl Place {
-    fn take(shared: &Arc<Shared>) -> Result<Self, batch::Error> {
-        let place = Self { shared: Arc::clone(shared) };
-        let before = shared.preparing.fetch_add(1, Ordering::Relaxed);
-        if before >= shared.preparing_max {
-            let (unit, max) = (batch::ROWS, shared.preparing_max);
-            return Err(batch::Error::Full {
-                unit,
-                waiting: before,
-                max,
-                retry_after: Duration::from_secs(1),
-            });
-        }
-        Ok(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.shared.preparing.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn caught(prepare: impl FnOnce() -> Result<Prepared, PrepareError>) -> Result<Prepared, Error> {
-    let prepared = catch_unwind(AssertUnwindSafe(prepare)).map_err(|_| Error::Panicked)?;
-    prepared.map_err(Error::Input)
 }
 
 fn plan(model: &Model, engine: EngineChoice, device: &Device) -> Result<Plan, StartError> {

@@ -204,8 +204,13 @@ impl BatchMeter {
 
     /// A row left the layer.
     pub fn row(&self, outcome: RowOutcome) {
+        self.rows(outcome, 1);
+    }
+
+    /// So many rows left the layer.
+    pub fn rows(&self, outcome: RowOutcome, rows: usize) {
         if let Some(counter) = self.rows.get(outcome as usize) {
-            counter.increment(1);
+            counter.increment(rows as u64);
         }
     }
 
@@ -214,9 +219,9 @@ impl BatchMeter {
         self.queue_seconds.record(queued);
     }
 
-    /// A row of so much work was enqueued.
-    pub fn enqueued(&self, work: usize) {
-        self.queue_rows.increment(1.0);
+    /// So many rows of so much work together were enqueued.
+    pub fn enqueued(&self, rows: usize, work: usize) {
+        self.queue_rows.increment(rows as f64);
         self.queue_work.increment(work as f64);
     }
 
@@ -297,9 +302,8 @@ mod tests {
         let handle = install_metrics();
         install_metrics();
         let meter = BatchMeter::new("metrics-test");
-        meter.enqueued(7);
-        meter.enqueued(5);
-        meter.enqueued(3);
+        meter.enqueued(1, 7);
+        meter.enqueued(2, 8);
         meter.dequeued(1, 7);
         meter.dispatched(3, DispatchReason::Budget);
         meter.row(RowOutcome::Panicked);

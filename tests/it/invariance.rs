@@ -8,7 +8,7 @@ use candle_core::Device;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use sconce::batch::{Batch, BatchLayer, Config, Engine, Job, ResponseFuture};
+use sconce::batch::{Batch, BatchLayer, Config, Engine, Job, Priority, ResponseFuture};
 use sconce::engine::{Plan, PlannedEngine, Precision};
 use sconce::nn::{Architecture, Weights, conv, lstm};
 use sconce::value::{Features, Logits};
@@ -166,7 +166,12 @@ async fn play(
     for event in events {
         match *event {
             Event::Send { size, kind } => {
-                let job = Job { row: row(architecture, size, kind), work: size, deadline: None };
+                let job = Job {
+                    row: row(architecture, size, kind),
+                    work: size,
+                    deadline: None,
+                    priority: Priority::default(),
+                };
                 waiting.push(((size, kind), batch.clone().call(job)));
             }
             Event::Leave { which } if !waiting.is_empty() => {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Tensor};
-use sconce::batch;
+use sconce::batch::{self, Priority};
 use sconce::engine::DeviceChoice;
 use sconce::model::{Draft, PublishError, load, publish, versions};
 use sconce::pipeline::{Answer, Config, Error, Pipeline, Request};
@@ -21,7 +21,10 @@ fn started(directory: &Path) -> Pipeline {
 }
 
 async fn ask(pipeline: &Pipeline, input: Input) -> Result<Answer, Error> {
-    pipeline.clone().oneshot(Request { input, top_k: None, deadline: None }).await
+    pipeline
+        .clone()
+        .oneshot(Request { input, top_k: None, deadline: None, priority: Priority::default() })
+        .await
 }
 
 fn text(text: &str) -> Input {
@@ -99,7 +102,7 @@ async fn a_published_image_model_answers() {
     assert_eq!((answer.units, answer.outcome.predictions.len()), (64, 3));
     assert_eq!(scores(&ask(&pipeline, picture(3)).await.unwrap()), scores(&answer));
     assert_ne!(scores(&ask(&pipeline, picture(4)).await.unwrap()), scores(&answer));
-    let best = Request { input: picture(3), top_k: Some(1), deadline: None };
+    let best = Request { input: picture(3), top_k: Some(1), deadline: None, priority: Priority::default() };
     let best = pipeline.clone().oneshot(best).await.unwrap();
     assert_eq!(scores(&best), scores(&answer)[..1]);
 }
@@ -125,8 +128,11 @@ async fn an_input_that_cannot_be_answered_says_why() {
     }
     for (pipeline, input) in [(&of_text, text("good")), (&of_pictures, picture(1))] {
         let late = Some(Instant::now());
-        let error =
-            pipeline.clone().oneshot(Request { input, top_k: None, deadline: late }).await.unwrap_err();
+        let error = pipeline
+            .clone()
+            .oneshot(Request { input, top_k: None, deadline: late, priority: Priority::default() })
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Batch(batch::Error::Expired { .. })), "{error}");
     }
     ask(&of_text, text("good")).await.unwrap();

@@ -1,5 +1,7 @@
 //! The queue without workers: what is taken and why, what is refused and until when.
 
+mod order;
+
 use tokio::sync::oneshot;
 
 use super::super::message::{Reply, Ticket};
@@ -28,9 +30,21 @@ fn config(name: &str) -> Config {
 }
 
 fn push(queue: &Queue<usize, ()>, work: usize) -> Result<Waiting, Error> {
+    let (message, waiting) = message(work, Instant::now());
+    queue.push(Priority::default(), [message], None).map(|_| waiting)
+}
+
+/// Rows of such work that come together.
+fn push_all(queue: &Queue<usize, ()>, works: &[usize]) -> Result<Vec<Waiting>, Error> {
+    let (messages, waiting): (Vec<_>, Vec<_>) =
+        works.iter().map(|work| message(*work, Instant::now())).unzip();
+    queue.push(Priority::default(), messages, None).map(|_| waiting)
+}
+
+/// A row that is named for its work.
+fn message(work: usize, enqueued: Instant) -> (Message<usize, ()>, Waiting) {
     let (reply, waiting) = oneshot::channel();
-    let ticket = Ticket { enqueued: Instant::now(), deadline: None, reply };
-    queue.push(Message { row: work, work, ticket }, None).map(|_| waiting)
+    (Message { row: work, work, ticket: Ticket { enqueued, deadline: None, reply } }, waiting)
 }
 
 fn take(queue: &Queue<usize, ()>, room: usize, held: usize) -> Vec<usize> {
@@ -121,6 +135,31 @@ fn a_queue_is_full_of_rows_or_of_work_and_says_which() {
     // A row of more than all that may wait is not refused forever.
     assert_eq!(full(&[], 1000), None);
     assert_eq!(full(&[1], 1000), Some(("pixels", 1, 100)));
+}
+
+#[test]
+fn rows_that_come_together_fit_together_or_not_at_all() {
+    let came = |waiting: &[usize], works: &[usize]| {
+        let (queue, _waiting) = queue(&config("together"), waiting);
+        let came = push_all(&queue, works).map(|waiting| waiting.len());
+        let expected = waiting.len() + came.as_ref().copied().unwrap_or(0);
+        assert_eq!(queue.len(), expected, "all are there or none is");
+        came.map_err(|error| error.to_string())
+    };
+    assert_eq!(came(&[1; 4], &[1; 4]), Ok(4));
+    let full = came(&[1; 5], &[1; 4]).unwrap_err();
+    assert!(full.contains("5 rows are waiting and 4 came, at most 8 may wait"), "{full}");
+    assert_eq!(came(&[50], &[25, 25]), Ok(2));
+    let full = came(&[51], &[25, 25]).unwrap_err();
+    assert!(full.contains("51 pixels are waiting and 50 came, at most 100 may wait"), "{full}");
+    // What never fits is told apart from what does not fit now, however empty or full the queue is.
+    for waiting in [&[][..], &[1; 8]] {
+        let never = came(waiting, &[1; 9]).unwrap_err();
+        assert!(never.starts_with("9 rows came together and at most 8 may wait"), "{never}");
+        let never = came(waiting, &[60, 41]).unwrap_err();
+        assert!(never.starts_with("101 pixels came together and at most 100 may wait"), "{never}");
+    }
+    assert_eq!(came(&[], &[]), Ok(0));
 }
 
 #[test]

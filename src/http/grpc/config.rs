@@ -28,9 +28,14 @@ pub(super) fn message(config: &Value) -> ModelConfig {
             .unwrap_or(0),
         input: ports(config, "input").map(input).collect(),
         output: ports(config, "output").map(output).collect(),
-        scheduling_choice: config.get("dynamic_batching").map(|_| {
+        scheduling_choice: config.get("dynamic_batching").map(|batching| {
+            let level = |name: &str| batching[name].as_u64().unwrap_or(0);
             // No preferred size and no delay: rows are taken as soon as there is room for one.
-            SchedulingChoice::DynamicBatching(ModelDynamicBatching::default())
+            SchedulingChoice::DynamicBatching(ModelDynamicBatching {
+                priority_levels: level("priority_levels"),
+                default_priority_level: level("default_priority_level"),
+                ..ModelDynamicBatching::default()
+            })
         }),
         model_transaction_policy: Some(ModelTransactionPolicy { decoupled: false }),
         instance_group: Vec::new(),
@@ -97,7 +102,7 @@ mod tests {
                 {"name": "scores", "data_type": "TYPE_FP32", "dims": [2]},
                 {"name": "score", "data_type": "TYPE_FP32", "dims": [1], "reshape": {"shape": []}},
             ],
-            "dynamic_batching": {},
+            "dynamic_batching": {"priority_levels": 5, "default_priority_level": 3},
         }));
         assert_eq!((config.name.as_str(), config.platform.as_str(), config.max_batch_size), ("m", "p", 8));
         let Some(PolicyChoice::Specific(policy)) = config.version_policy.unwrap().policy_choice else {

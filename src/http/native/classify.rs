@@ -134,7 +134,7 @@ async fn classify(
     question: Question,
 ) -> Result<Response, Problem> {
     let entry = resolve(gateway, task, &question.parameters)?;
-    let asked = Asked { top_k: question.parameters.top_k.map(NonZeroUsize::get), deadline };
+    let asked = Asked::by_default(question.parameters.top_k.map(NonZeroUsize::get), deadline);
     let answers = match question.inputs {
         Inputs::One { given, pointer } => {
             let answer = ask::one(&entry, *given, asked).await.map_err(|problem| match pointer {

@@ -7,10 +7,12 @@ use utoipa::ToSchema;
 use super::model::Model;
 use super::public::{PublicModel, SERVER_NAME};
 use super::signature::{Port, Signature};
+use crate::batch::Priority;
 use crate::http::ask::answering;
 use crate::http::health;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
+use crate::limits::PRIORITY_LEVELS;
 use crate::registry::State as VersionState;
 
 /// What the server is.
@@ -181,6 +183,10 @@ pub(in crate::http) fn config(gateway: &Gateway, name: &str, version: &str) -> R
         "input": inputs.iter().map(input).collect::<Vec<_>>(),
         "output": outputs.iter().map(port).collect::<Vec<_>>(),
         "instance_group": [{ "name": model.name(), "kind": "KIND_CPU", "count": workers }],
-        "dynamic_batching": { "max_queue_delay_microseconds": 0 },
+        "dynamic_batching": {
+            "max_queue_delay_microseconds": 0,
+            "priority_levels": PRIORITY_LEVELS,
+            "default_priority_level": Priority::default().level(),
+        },
     }))
 }

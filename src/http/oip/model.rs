@@ -97,7 +97,8 @@ pub(in crate::http) async fn infer(
         Model::Public(public) => public.answer(gateway, (&wanted, &tensors))?,
         Model::Version(entry) => {
             let given = inputs::rows(name, &tensors)?;
-            let asked = Asked { top_k: Some(1), deadline: schedule.deadline(deadline) };
+            let asked =
+                Asked { top_k: Some(1), deadline: schedule.deadline(deadline), priority: schedule.priority };
             let answers = ask::all(entry, given, asked).await?;
             let answers = answers
                 .into_iter()

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::errors::invalid;
 use super::tensor::Tensor;
+use crate::batch::Priority;
 use crate::http::problem::Problem;
 
 /// The value of a parameter.
@@ -75,12 +76,13 @@ pub(in crate::http) struct InferResponse {
     pub(in crate::http) outputs: Vec<Tensor>,
 }
 
-/// When a request is to be answered (the schedule policy extension). A priority is read and of no effect: rows are
-/// served first come, first served.
+/// When a request is to be answered (the schedule policy extension).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(in crate::http) struct Schedule {
     /// How long the request may wait and run.
     pub(in crate::http) timeout: Option<Duration>,
+    /// What it goes before.
+    pub(in crate::http) priority: Priority,
 }
 
 impl Schedule {
@@ -102,9 +104,10 @@ impl Schedule {
             Some(Parameter::Text(text)) => text.parse().map_err(|_| unparsed(name)),
             Some(_) => Err(unparsed(name)),
         };
-        whole("priority")?;
+        // 0 and a level that there is not are the default one, as of Triton.
+        let priority = Priority::of_level(whole("priority")?).unwrap_or_default();
         let timeout = whole("timeout")?;
-        Ok(Self { timeout: (timeout > 0).then(|| Duration::from_micros(timeout)) })
+        Ok(Self { timeout: (timeout > 0).then(|| Duration::from_micros(timeout)), priority })
     }
 
     /// The earlier of the request's own deadline and the one that the server gave it.
@@ -129,7 +132,9 @@ mod tests {
     #[test]
     fn priority_and_timeout_are_read() {
         assert_eq!(Schedule::of(&Parameters::new()).unwrap(), Schedule::default());
-        assert_eq!(schedule("priority", Parameter::Int(1)).unwrap(), Schedule::default());
+        let level = |level| schedule("priority", Parameter::Uint(level)).unwrap().priority.level();
+        let levels = [0, 1, 2, 3, 4, 5, 6, u64::MAX].map(level);
+        assert_eq!(levels, [3, 1, 2, 3, 4, 5, 3, 3], "as of Triton, what is no level is the default one");
         assert!(schedule("priority", Parameter::Text("high".to_owned())).is_err());
         let timeout = schedule("timeout", Parameter::Uint(2500)).unwrap().timeout;
         assert_eq!(timeout, Some(Duration::from_micros(2500)));
@@ -146,7 +151,7 @@ mod tests {
     #[test]
     fn the_earlier_deadline_holds() {
         let given = Instant::now() + Duration::from_secs(1);
-        let of = |micros| Schedule { timeout: Some(Duration::from_micros(micros)) };
+        let of = |micros| Schedule { timeout: Some(Duration::from_micros(micros)), ..Schedule::default() };
         assert!(of(10).deadline(given) < given);
         assert_eq!(of(5_000_000).deadline(given), given);
         assert_eq!(of(u64::MAX).deadline(given), given);

@@ -64,7 +64,7 @@ pub(super) async fn predict_texts(
     let begun = Instant::now();
     let request = Request::parse(&body)?;
     let entry = ask::of_task(&gateway, Task::TextClassification, None)?;
-    let asked = ask::Asked { top_k: None, deadline: deadline.0 };
+    let asked = ask::Asked::by_default(None, deadline.0);
     let (texts, single) = match request.texts {
         Texts::One(text) => (vec![text], true),
         Texts::Many(texts) => (texts, false),

@@ -101,7 +101,7 @@ pub(super) async fn answer(
 ) -> Result<Response, Problem> {
     let entry = resolve(gateway, &target.model, &target.selector)?;
     let examples = ("examples", request::classify(body)?);
-    let answers = every_answer(gateway, &entry, examples, Asked { top_k: None, deadline }).await?;
+    let answers = every_answer(gateway, &entry, examples, Asked::by_default(None, deadline)).await?;
     let timing = timing::header(answers.iter());
     let results = answers.into_iter().map(|answer| labels::rows(labels::of(answer))).collect();
     Ok((timing, Json(ClassifyResults { results })).into_response())

@@ -117,7 +117,7 @@ pub(super) async fn answer(
     // The model comes before the body: a client that misspells its name is told so first.
     let entry = resolve(gateway, &target.model, &target.selector)?;
     let takes = &entry.handle.manifest().input;
-    let asked = ask::Asked { top_k: None, deadline };
+    let asked = ask::Asked::by_default(None, deadline);
     let (name, values) = match request::predict(body)? {
         Asked::Rows(rows) => ("instances", rows),
         Asked::Column(column) => match column.one_or_many(takes) {

@@ -237,7 +237,7 @@ async fn answer(
 }
 
 fn asked(deadline: Instant) -> Asked {
-    Asked { top_k: Some(TOP_K), deadline }
+    Asked::by_default(Some(TOP_K), deadline)
 }
 
 async fn only(entry: &Entry<Pipeline>, given: Given, deadline: Instant) -> Result<Response, Problem> {

@@ -25,7 +25,7 @@ impl Pipeline {
     /// Rows that may wait.
     #[must_use]
     pub fn queue_rows_max(&self) -> usize {
-        self.shared.preparing_max
+        self.shared.preparing.rows_max()
     }
 
     /// The labels, in the manifest's order.

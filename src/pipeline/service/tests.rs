@@ -6,6 +6,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use tower::ServiceExt as _;
 
+use super::preparing::{PREPARATIONS, caught};
 use super::*;
 use crate::engine::Precision;
 use crate::model::{GoldenInput, InputPreparation, TextInput};
@@ -57,7 +58,7 @@ fn started(model: Model) -> Result<Pipeline, StartError> {
 }
 
 fn request(text: &str) -> Request {
-    Request { input: Input::Text(text.into()), top_k: None, deadline: None }
+    Request { input: Input::Text(text.into()), top_k: None, deadline: None, priority: Priority::default() }
 }
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn long_inputs_wait_for_a_permit_in_bounded_number_and_short_ones_do_not()
     assert!(first.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
     let error = pipeline.clone().oneshot(long.clone()).await.unwrap_err();
     assert!(
-        matches!(error, Error::Batch(batch::Error::Full { unit: batch::ROWS, waiting: 1, .. })),
+        matches!(error, Error::Batch(batch::Error::Full { unit: batch::ROWS, asked: 1, waiting: 1, .. })),
         "{error}"
     );
     pipeline.clone().oneshot(request("good")).await.unwrap();
@@ -116,6 +117,51 @@ async fn long_inputs_wait_for_a_permit_in_bounded_number_and_short_ones_do_not()
     assert!(matches!(error, Error::Batch(batch::Error::Expired { .. })), "{error}");
     drop(held);
     assert!(pipeline.oneshot(long).await.unwrap().truncated, "a row that gave up left its place");
+}
+
+/// The same sentences alone, as the answers that they should have.
+async fn alone(pipeline: &Pipeline, text: &str) -> Result<Outcome, Error> {
+    pipeline.clone().oneshot(request(text)).await.map(|answer| answer.outcome)
+}
+
+fn several(texts: &[&str]) -> Request<Vec<Input>> {
+    let input = texts.iter().map(|text| Input::Text((*text).into())).collect();
+    Request { input, top_k: None, deadline: None, priority: Priority::default() }
+}
+
+#[tokio::test]
+async fn several_inputs_are_one_execution_and_each_is_answered_as_alone() {
+    let config = Config { engine_rows: Some(8), queue_rows_max: 8, ..Config::default() };
+    let pipeline = Pipeline::start("several", model(), &config).unwrap();
+    let long = "good ".repeat(2000);
+    let texts = ["good film", " ", "bad", &long, "a bad film"];
+    let mut expected = Vec::new();
+    for text in texts {
+        expected.push(alone(&pipeline, text).await);
+    }
+    assert_eq!(expected[1], Err(Error::Input(PrepareError::EmptyText)));
+    let before = pipeline.statistics().executions;
+    let answers: Vec<Result<Answer, Error>> = pipeline.clone().oneshot(several(&texts)).await.unwrap();
+    let after = pipeline.statistics().executions;
+    let truncated: Vec<bool> = answers.iter().flatten().map(|answer| answer.truncated).collect();
+    assert_eq!(truncated, [false, false, true, false]);
+    let outcomes: Vec<_> = answers.into_iter().map(|answer| answer.map(|answer| answer.outcome)).collect();
+    assert_eq!(outcomes, expected);
+    assert_eq!((after.count() - before.count(), after.rows - before.rows), (1, 4));
+    assert_eq!(after.by_rows[&4].count, 1, "those that can be computed, together");
+}
+
+#[tokio::test]
+async fn several_inputs_that_can_never_wait_are_refused_before_they_are_prepared() {
+    let pipeline = started(model()).unwrap();
+    let long = "good ".repeat(2000);
+    for texts in [[&*long, &long], ["good", "bad"]] {
+        let error = pipeline.clone().oneshot(several(&texts)).await.unwrap_err();
+        assert_eq!(error, Error::Batch(batch::Error::TooLarge { unit: batch::ROWS, asked: 2, max: 1 }));
+    }
+    assert_eq!(pipeline.statistics().executions.count(), 0);
+    let one: Vec<Result<Answer, Error>> = pipeline.oneshot(several(&[&long])).await.unwrap();
+    assert!(one[0].is_ok(), "the refused ones left their places");
 }
 
 #[test]

@@ -16,7 +16,8 @@ pub(super) struct InferBody {
     #[schema(example = "42", nullable = false)]
     #[serde(default, deserialize_with = "present")]
     pub(super) id: Option<String>,
-    /// Parameters of the request: `priority`, `timeout` (µs), `binary_data_output`; others are of no effect.
+    /// Parameters of the request: `priority` (1, which goes first, to 5; otherwise 3), `timeout` (µs),
+    /// `binary_data_output`; others are of no effect.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub(super) parameters: Map<String, Value>,
