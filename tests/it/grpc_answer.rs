@@ -1,7 +1,6 @@
-//! The inference service over gRPC: every method, and scores that are those of the native API to the bit.
+//! The inference service over gRPC: every method. That its scores are those of every protocol: `one_queue.rs`.
 
 use axum::Router;
-use axum::http::Method;
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -17,8 +16,8 @@ use crate::support::grpc::inference::{
     RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
     ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
-use crate::support::grpc::{Grpc, input, raw, singles, strings, texts, texts_of};
-use crate::support::{models, pictures};
+use crate::support::grpc::{Grpc, input, raw, singles, texts, texts_of};
+use crate::support::models;
 
 fn served() -> (Served, Grpc<Router>) {
     let served = Served::with(config(), |folder| {
@@ -29,76 +28,21 @@ fn served() -> (Served, Grpc<Router>) {
     (served, client)
 }
 
-/// The scores of the native API's answer, in the order of these labels.
-fn native_scores(body: &Value, labels: &[String]) -> Vec<f32> {
-    let found = body["results"][0]["predictions"].as_array().unwrap_or_else(|| panic!("{body}"));
-    let score = |label: &String| {
-        let one = found.iter().find(|one| one["label"] == **label).unwrap_or_else(|| panic!("{body}"));
-        // The text of a single, read as one: nothing in between rounds it.
-        one["score"].to_string().parse().unwrap()
-    };
-    labels.iter().map(score).collect()
-}
-
-/// The labels of a model in the order of its scores: each class with its place.
-async fn labels(client: &Grpc<Router>, request: ModelInferRequest) -> Vec<String> {
-    let parameters = [("classification".to_owned(), integer(99))].into();
-    let outputs = vec![InferRequestedOutputTensor { name: "scores".to_owned(), parameters }];
-    let answer = client.infer(ModelInferRequest { outputs, ..request }).await.unwrap();
-    let mut classes: Vec<(usize, String)> = texts_of(&answer, "scores")
-        .iter()
-        .map(|class| {
-            let mut parts = class.splitn(3, ':').skip(1);
-            (parts.next().unwrap().parse().unwrap(), parts.next().unwrap().to_owned())
-        })
-        .collect();
-    classes.sort();
-    classes.into_iter().map(|(_, label)| label).collect()
-}
-
-fn integer(value: i64) -> InferParameter {
-    InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(value)) }
-}
-
 fn bits(scores: &[f32]) -> Vec<u32> {
     scores.iter().map(|score| score.to_bits()).collect()
 }
 
 #[tokio::test]
-async fn a_text_has_the_scores_of_the_native_api_to_the_bit() {
-    let (served, client) = served();
-    let text = "good film film bad";
-    let native = Ask::json("/v1/text/classify", &json!({"input": text})).of(&served.door).await.json();
-    let labels = labels(&client, texts("sentiment", &[text])).await;
-    let expected = bits(&native_scores(&native, &labels));
-
-    let typed = client.infer(texts("sentiment", &[text])).await.unwrap();
-    assert_eq!(bits(&singles(&typed, "scores")), expected);
-    assert_eq!((typed.model_name.as_str(), typed.model_version.as_str()), ("sentiment", "1"));
-    assert_eq!(typed.outputs[0].shape, [1, i64::try_from(labels.len()).unwrap()]);
-    assert!(typed.outputs.iter().all(|output| output.contents.is_none()), "outputs are raw: {typed:?}");
-
-    let as_raw = raw("sentiment", input("text", "BYTES", &[1, 1]), strings(&[text]));
-    let as_raw = client.infer(ModelInferRequest { id: "one".to_owned(), ..as_raw }).await.unwrap();
-    assert_eq!((bits(&singles(&as_raw, "scores")), as_raw.id.as_str()), (expected, "one"));
-    let best = native["results"][0]["predictions"][0]["label"].as_str().unwrap();
-    assert_eq!(texts_of(&as_raw, "label"), [best]);
-}
-
-#[tokio::test]
-async fn a_picture_has_the_scores_of_the_native_api_to_the_bit() {
-    let (served, client) = served();
-    let png = pictures::png(3, 20, 12);
-    let native = Ask::new(&Method::PUT, "/v1/image/classify").body(png.clone()).of(&served.door).await.json();
-    let request = || raw("sign-digits", input("image", "BYTES", &[1, 1]), strings(&[&png]));
-    let labels = labels(&client, request()).await;
-    let expected = bits(&native_scores(&native, &labels));
-    assert_eq!(bits(&singles(&client.infer(request()).await.unwrap(), "scores")), expected);
-
-    let picture = image::load_from_memory(&png).unwrap().into_rgb8();
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let pixels = raw("sign-digits", input("pixels", "UINT8", &[1, height, width, 3]), picture.into_raw());
-    assert_eq!(bits(&singles(&client.infer(pixels).await.unwrap(), "scores")), expected);
+async fn an_answer_has_its_model_its_shape_and_the_id_of_its_request() {
+    let (_served, client) = served();
+    let request = ModelInferRequest { id: "one".to_owned(), ..texts("sentiment", &["good film film bad"]) };
+    let answer = client.infer(request).await.unwrap();
+    assert_eq!((answer.model_name.as_str(), answer.model_version.as_str()), ("sentiment", "1"));
+    assert_eq!((answer.id.as_str(), &answer.outputs[0].shape), ("one", &vec![1, 2]));
+    assert!(answer.outputs.iter().all(|output| output.contents.is_none()), "outputs are raw: {answer:?}");
+    let scores = singles(&answer, "scores");
+    let best = if scores[1] > scores[0] { "positive" } else { "negative" };
+    assert_eq!(texts_of(&answer, "label"), [best]);
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod model_refused;
 mod oip_errors;
 mod oip_repository;
 mod oip_rest;
+mod one_queue;
 mod parity;
 mod readme;
 mod sagemaker_hosting;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod door;
 pub mod grpc;
+pub mod held;
 pub mod models;
 pub mod pictures;
 pub mod sagemaker;

@@ -183,15 +183,24 @@ impl Served {
 
     /// The same with a queue of so many rows, before one worker with an engine of one row when it is short.
     pub fn with_queue(config: Config, queue_rows_max: usize, publish: impl FnOnce(&Path)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        publish(folder.path());
-        let gateway = gateway(config);
         let pipeline = sconce::pipeline::Config {
             device: sconce::engine::DeviceChoice::Cpu,
             engine_rows: Some(queue_rows_max.min(8)),
             queue_rows_max,
             ..sconce::pipeline::Config::default()
         };
+        Self::with_pipeline(config, pipeline, publish)
+    }
+
+    /// The same with versions that are run so.
+    pub fn with_pipeline(
+        config: Config,
+        pipeline: sconce::pipeline::Config,
+        publish: impl FnOnce(&Path),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        publish(folder.path());
+        let gateway = gateway(config);
         gateway.registry.reconcile(&Directory::new(folder.path(), pipeline));
         for model in gateway.registry.models() {
             for version in &model.versions {
