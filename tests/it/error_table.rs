@@ -64,7 +64,7 @@ impl When {
             Self::WrongType => "wrong type",
             Self::WrongShape => "wrong shape",
             Self::MissingInput => "missing input",
-            Self::NotParsed => "not JSON",
+            Self::NotParsed => "not JSON, no message",
             Self::TooLarge => "oversize body",
             Self::WrongContent => "unsupported content type or encoding",
             Self::Refused => "model was refused",

@@ -89,6 +89,7 @@ impl Sent {
         match self.body.len() {
             0 => line,
             bytes if bytes > BODY_BYTES_MAX => format!("{line} {bytes} bytes"),
+            bytes if body.contains('\0') => format!("{line} {bytes} bytes that are no message"),
             _ => format!("{line} {body}"),
         }
     }
@@ -204,8 +205,11 @@ fn grpc(when: When) -> Option<Sent> {
         When::Loading => Sent::infer(text("waiting")),
         When::NotReady | When::Draining => Sent { call: Call::Ready, ..Sent::get("") },
         When::QueueFull | When::DeadlinePassed | When::AskedWhileDraining => Sent::infer(text("sentiment")),
-        // A call has no JSON in it.
-        When::NotParsed | When::LoadedAlready | When::NoRoom | When::NoModel => return None,
+        When::NotParsed => {
+            let frame = &b"\0\0\0\0\x05\xff\xff\xff\xff\xff"[..];
+            Sent::post("/inference.GRPCInferenceService/ModelInfer", "application/grpc", frame)
+        }
+        When::LoadedAlready | When::NoRoom | When::NoModel => return None,
     })
 }
 
