@@ -57,13 +57,13 @@ async fn an_unloaded_model_stays_so_until_it_is_loaded() {
     let unloaded = post(&door, "/v2/repository/models/sentiment/unload", &json!({})).await;
     assert_eq!(unloaded, (200, json!({"name": "sentiment", "unload": true})));
     let gone = json!([{"name": "sentiment", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}]);
-    assert_eq!((index(&door).await, is_ready(&door).await), (gone, 404));
+    assert_eq!((index(&door).await, is_ready(&door).await), (gone, 400));
     assert_eq!(post(&door, "/v2/repository/index", &json!({"ready": true})).await, (200, json!([])));
 
     // The watcher looks, and finds even a new version: still the request holds.
     models::tiny_text(folder.path(), "sentiment", 2);
     gateway.registry.reconcile(&source);
-    assert_eq!(is_ready(&door).await, 404);
+    assert_eq!(is_ready(&door).await, 400);
 
     let loaded = post(&door, "/v2/repository/models/sentiment/load", &json!({})).await;
     assert_eq!(loaded, (200, json!({"name": "sentiment", "load": true})));
@@ -221,6 +221,6 @@ async fn the_public_models_are_counted_loaded_and_unloaded_as_the_examples_ask()
     );
     assert_eq!(counted["inference_stats"]["success"]["count"], 1, "{counted}");
     assert_eq!(post(&door, "/v2/repository/models/simple/unload", &json!({})).await.0, 200);
-    assert_eq!(Ask::get("/v2/models/simple/ready").of(&door).await.status, 404);
+    assert_eq!(Ask::get("/v2/models/simple/ready").of(&door).await.status, 400);
     assert_eq!(post(&door, "/v2/models/simple/infer", &body).await.0, 404);
 }

@@ -96,8 +96,15 @@ pub(in crate::http) fn model_ready(gateway: &Gateway, name: &str, version: &str)
     match Model::find(gateway, name, version) {
         Ok(_) => Ok(true),
         Err(problem) if problem.code == Code::ModelNotReady => Ok(false),
+        // Clients that unload a model ask whether it is gone: it is there, and not ready.
+        Err(problem) if problem.code == Code::ModelNotFound && is_known(gateway, name) => Ok(false),
         Err(problem) => Err(problem),
     }
+}
+
+/// Whether there is a model of this name, loaded or not.
+fn is_known(gateway: &Gateway, name: &str) -> bool {
+    gateway.registry.model(name).is_ok() || PublicModel::named(gateway, name).is_some()
 }
 
 /// What a model takes and gives.

@@ -75,6 +75,11 @@ class Server:
         # The request for the figures is counted only when it has been answered.
         return counted - (self.ours - 1)
 
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """Ends it as a platform does: SIGTERM, and its exit code must be 0."""
         self.process.send_signal(signal.SIGTERM)

@@ -27,7 +27,7 @@ SIDE = 224
 RATIO_CONCURRENCY = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Load:
     """What is measured: a model, one row for it, and how it is sent."""
 
@@ -106,12 +106,19 @@ def sweep(world: World, load: Load) -> dict[str, float]:
 def ratio(world: World, ours: Load, others: Load) -> dict[str, float]:
     """How many times the rate of `others` that of `ours` is: the median of ratios that were measured side by side."""
     rounds, window = (3, 300) if world.options.quick else (9, 1000)
-    pairs = []
+    server = world.server()
+    pairs, spent, sent = [], dict.fromkeys((ours, others), 0.0), dict.fromkeys((ours, others), 0)
     for place in range(rounds):
-        order = (ours, others) if place % 2 == 0 else (others, ours)
-        measured = {load.name: rate(world, load, RATIO_CONCURRENCY, window) for load in order}
-        pairs.append(measured[ours.name] / measured[others.name])
-    return {"ratio": statistics.median(pairs), "least": min(pairs), "most": max(pairs)}
+        measured = {}
+        for load in (ours, others) if place % 2 == 0 else (others, ours):
+            cpu, requests = server.cpu_seconds(), server.requests()
+            measured[load] = rate(world, load, RATIO_CONCURRENCY, window)
+            spent[load] += server.cpu_seconds() - cpu
+            sent[load] += server.requests() - requests
+        pairs.append(measured[ours] / measured[others])
+    # What the server itself needs does not depend on what else runs on the machine, its client above all.
+    cost = {f"server's µs a request, {load.name}": spent[load] / sent[load] * 1e6 for load in (ours, others)}
+    return {"ratio": statistics.median(pairs), "least": min(pairs), "most": max(pairs)} | cost
 
 
 @CLIENT.contract("OIP REST: sweep with a text")

@@ -17,9 +17,11 @@ from ..public import OIP
 from ..servers import Server
 from ..world import World
 
+# The file that the hooks write how often each operation was asked to.
+COUNTS = "CONFORMANCE_COUNTS"
 CLIENT = Client("schemathesis", "schemathesis", "schemathesis")
 SUITE = Path(__file__).resolve().parents[1]
-HOOKS = f"{SUITE.name}.known_names"
+HOOKS = f"{SUITE.name}.hooks"
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance",
@@ -51,6 +53,7 @@ def generate(world: World, server: Server, run: Run) -> dict[str, float]:
     """Makes up requests and sends them; every answer must be as the document says."""
     folder = world.scratch / run.name
     folder.mkdir(exist_ok=True)
+    counts = folder / "counts.json"
     document, report, configuration = folder / "openapi.yaml", folder / "report.json", folder / "schemathesis.toml"
     document.write_text(run.document)
     configuration.write_text(CONFIGURATION.format(refusals=run.refusals))
@@ -61,7 +64,7 @@ def generate(world: World, server: Server, run: Run) -> dict[str, float]:
         "--suppress-health-check", "all", "--request-timeout", "30", "--seed", "4", "--warnings", "off",
         "--report", "json", "--report-json-path", str(report), *run.flags,
     ]
-    variables = os.environ | {"SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(SUITE.parent)}
+    variables = os.environ | {"SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(SUITE.parent), COUNTS: str(counts)}
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False,
                           timeout=RUN_SECONDS_MAX)
     (folder / "output.txt").write_text(done.stdout + done.stderr)
@@ -70,28 +73,21 @@ def generate(world: World, server: Server, run: Run) -> dict[str, float]:
         raise Mismatch(f"made up from {document}", "answers as it says", f"{wrong[:6000]}{done.stderr[-2000:]}")
     server.fetch("/health/live")
     told = json.loads(report.read_text())
+    asked = json.loads(counts.read_text())
+    described = yaml.safe_load(run.document)["paths"]
     return {
         "operations": told["operations"]["tested"],
-        "requests generated": told["test_cases"]["generated"],
-        "fewest of an operation with inputs": fewest(told, run.document),
+        "requests": sum(asked.values()),
+        "fewest of an operation that takes anything": min(
+            (count for operation, count in asked.items() if takes_anything(operation, described)), default=0
+        ),
     }
 
 
-def fewest(told: dict, document: str) -> int:
-    """Requests of the operation that had the fewest, of those that take anything: others have only so many forms."""
-    paths = yaml.safe_load(document)["paths"]
-
-    def takes(operation: str) -> bool:
-        method, path = operation.split(" ", 1)
-        described = paths[path]
-        # A header or a parameter of the path alone has few forms that differ in anything.
-        return "requestBody" in described[method.lower()]
-
-    sums = {
-        operation: sum(sum(counts.values()) for counts in phases.values())
-        for operation, phases in told["valid_rates"].items() if takes(operation)
-    }
-    return min(sums.values(), default=0)
+def takes_anything(operation: str, described: dict) -> bool:
+    """Whether its requests differ: those that take nothing have only so many forms. One that is done once has, too."""
+    method, path = operation.split(" ", 1)
+    return method != "DELETE" and ("{" in path or "requestBody" in described[path].get(method.lower(), {}))
 
 
 @CLIENT.contract("openapi.yaml: inference and what describes it")
