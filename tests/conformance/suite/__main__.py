@@ -53,7 +53,8 @@ def main() -> int:
     table.write(cells, out)
     print(f"\n{table.markdown(cells)}")
     wrong = [cell for cell in cells if not cell.passed and not (cell.result == "skipped" and chosen.offline)]
-    print(f"{len(wrong)} of {len(cells)} cells did not pass; the table is in {out}")
+    passed, skipped = sum(cell.passed for cell in cells), sum(cell.result == "skipped" for cell in cells)
+    print(f"{passed} of {len(cells)} cells passed, {skipped} were skipped; the table is in {out}")
     return 1 if wrong else 0
 
 

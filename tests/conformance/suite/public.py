@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +37,7 @@ class Public:
         self.local = local
         self.cache = cache
         self.offline = offline
+        self.missing: dict[Repository, str] = {}
 
     def files(self, repository: Repository) -> Path:
         """The folder with the files of a repository at its commit.
@@ -50,16 +50,22 @@ class Public:
         folder = self.cache / repository.name / repository.commit
         if folder.is_dir():
             return folder
-        try:
-            with urllib.request.urlopen(repository.archive, timeout=FETCH_SECONDS_MAX) as answer:
-                packed = answer.read()
-        except (urllib.error.URLError, OSError) as error:
-            missing = f"NO NETWORK: {repository.archive} cannot be fetched ({error})"
-            if self.offline:
-                raise Skipped(missing) from None
-            copy = f"give --public DIR with a copy in DIR/{repository.name}, or --offline to do without it"
-            raise RuntimeError(f"{missing}: {copy}") from None
+        packed = self._fetched(repository)
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(folder.parent, filter="data")
         (folder.parent / f"{repository.name.split('/')[1]}-{repository.commit}").rename(folder)
         return folder
+
+    def _fetched(self, repository: Repository) -> bytes:
+        """The archive, asked for once: what did not come then will not come now."""
+        if repository not in self.missing:
+            try:
+                with urllib.request.urlopen(repository.archive, timeout=FETCH_SECONDS_MAX) as answer:
+                    return answer.read()
+            except OSError as error:
+                self.missing[repository] = f"NO NETWORK: {repository.archive} cannot be fetched ({error})"
+        missing = self.missing[repository]
+        if self.offline:
+            raise Skipped(missing)
+        copy = f"give --public DIR with a copy in DIR/{repository.name}, or --offline to do without it"
+        raise RuntimeError(f"{missing}: {copy}")
