@@ -7,6 +7,7 @@
     reason = "vector instructions; each block says why it is sound, the twins are the oracles"
 )]
 
+mod amx;
 mod checked;
 mod gates;
 mod lanes;
@@ -28,7 +29,11 @@ pub mod gemm;
 pub mod linear;
 pub mod lstm;
 pub mod lstm_i16;
+pub mod lstm_tiles;
 pub mod map;
+pub mod packed_bf16;
+pub mod packed_i24;
 pub mod peak;
 pub mod pool;
+pub mod tile_matrix;
 pub mod winograd;

@@ -132,6 +132,8 @@ pub const GOLDEN_BYTES_MAX: u64 = 8 * MIB as u64;
 pub const GOLDEN_SAMPLES_MAX: usize = 64;
 /// Bytes of `tokenizer.json`.
 pub const TOKENIZER_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Largest difference of a golden sample's score in precision `bf16` from the one recorded in f32.
+pub const BF16_SCORE_DIFFERENCE_MAX: f32 = 0.03;
 /// Largest difference of a golden sample's score in precision `int16` from the one recorded in f32.
 pub const INT16_SCORE_DIFFERENCE_MAX: f32 = 0.005;
 /// Bytes of a weights file.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::cost::{Cost, Trial};
 use super::{Plan, PlannedEngine};
-use crate::kernels::lstm::TILE_ROWS;
 use crate::limits::{
     COST_CANDLE_MS_MAX, COST_KERNELS_MS_MAX, ENGINE_ROWS_AUTO_CPU_MAX, ENGINE_ROWS_AUTO_DEVICE_MAX,
     ENGINE_ROWS_DEFAULT, ENGINE_ROWS_MAX, LONE_ROW_US_MAX, STEP_PIXELS_MAX, STEP_TOKENS_MAX,
@@ -106,7 +105,7 @@ impl Plan {
     /// Rows that the engine computes at once within a step: fewer leave it part empty, and so do some more.
     fn rows_together(&self) -> usize {
         match self {
-            Self::Lstm(..) => TILE_ROWS,
+            Self::Lstm(plan, _) => plan.rows_together(),
             Self::Conv(plan, _) => plan.group(),
             Self::Candle(..) => 1,
         }

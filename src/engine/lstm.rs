@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::batch::{Engine, RowError};
 use crate::kernels::crew::{Ahead, Crew, Team};
 use crate::kernels::lstm::Row;
+use crate::kernels::lstm_tiles::Scratch;
 use crate::value::{Features, Logits};
 
 use cell::{Hidden, Memory, Source};
@@ -37,6 +38,7 @@ pub struct LstmEngine {
     /// Of two directions: what upper layers read, a row each.
     inputs: Hidden,
     team: Team,
+    scratch: Scratch,
 }
 
 impl LstmEngine {
@@ -46,6 +48,8 @@ impl LstmEngine {
         let capacity = capacity.max(1);
         let memories = if plan.directions() == 2 { 2 } else { plan.layers() };
         let inputs = if Held::sequences(&plan) > 0 { capacity * 2 * plan.hidden() } else { 0 };
+        let mut scratch = Scratch::default();
+        plan.cells().for_each(|cell| cell.reserve(capacity, &mut scratch));
         Self {
             slots: (0..capacity).map(|_| None).collect(),
             memories: (0..memories).map(|_| plan.cell(0, 0).memory(capacity)).collect(),
@@ -53,6 +57,7 @@ impl LstmEngine {
             batch: Vec::with_capacity(capacity),
             inputs: plan.cell(0, 0).hidden(inputs),
             team: Team::default(),
+            scratch,
             plan,
         }
     }
@@ -88,7 +93,11 @@ impl LstmEngine {
             }
             _ => Source::Hidden { states: &self.inputs, stride: 2 * self.plan.hidden() },
         };
-        self.plan.cell(layer, direction).step(&mut self.team, (&self.batch, source), memory);
+        self.plan.cell(layer, direction).step(
+            (&mut self.team, &mut self.scratch),
+            (&self.batch, source),
+            memory,
+        );
         self.keep(layer, direction);
     }
 

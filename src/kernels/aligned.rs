@@ -13,7 +13,7 @@ const LINE_BYTES: usize = 64;
 #[repr(C, align(64))]
 struct Line([u8; LINE_BYTES]);
 
-/// A fixed number of values, f32 or i16, whose first lies on a 64-byte boundary. Dereferences to a slice.
+/// A fixed number of values, f32, i16 or u8, whose first lies on a 64-byte boundary. Dereferences to a slice.
 #[derive(Clone, Debug)]
 pub struct Aligned<T = f32> {
     lines: Vec<Line>,
@@ -37,14 +37,22 @@ impl Aligned<i16> {
     }
 }
 
-impl Default for Aligned {
+impl Aligned<u8> {
+    /// `len` zeros.
+    #[must_use]
+    pub fn zeros_u8(len: usize) -> Self {
+        Self::of_zero_bytes(len)
+    }
+}
+
+impl<T> Default for Aligned<T> {
     fn default() -> Self {
-        Self::zeros(0)
+        Self { lines: Vec::new(), len: 0, values: PhantomData }
     }
 }
 
 impl<T> Aligned<T> {
-    /// For f32 and i16 alone, which are plain numbers that begin on any multiple of 4 bytes: the two constructors.
+    /// For f32, i16 and u8 alone, which are plain numbers that begin on any multiple of 4 bytes: the three constructors.
     fn of_zero_bytes(len: usize) -> Self {
         let lines = (len * size_of::<T>()).div_ceil(LINE_BYTES);
         Self { lines: vec![Line([0; LINE_BYTES]); lines], len, values: PhantomData }
@@ -55,7 +63,7 @@ impl<T> Deref for Aligned<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `T` is f32 or i16, of which every byte pattern is a value; `lines` is one initialised run of at
+        // SAFETY: `T` is f32, i16 or u8, of which every byte pattern is a value; `lines` is one initialised run of at
         // least `len` of them on a boundary of 64 bytes, borrowed as long as `self`.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }

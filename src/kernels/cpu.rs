@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 /// A set of vector instructions that kernels are compiled for, the widest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Level {
+    /// AVX-512 as below, and AMX: eight tiles of 16 rows of 64 bytes.
+    Amx,
     /// AVX-512 F, BW, DQ and VL: 16 f32 a vector, 32 registers.
     Avx512,
     /// AVX2 and FMA: 8 f32 a vector, 16 registers.
@@ -15,7 +17,7 @@ pub enum Level {
 
 impl Level {
     /// Every level, the widest first; not all of them are [available](Self::is_available) on every machine.
-    pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Scalar];
+    pub const ALL: [Self; 4] = [Self::Amx, Self::Avx512, Self::Avx2, Self::Scalar];
 
     /// The widest level of this machine.
     #[must_use]
@@ -33,6 +35,7 @@ impl Level {
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
+            Self::Amx => Self::Avx512.is_available() && super::amx::is_available(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f")
@@ -69,13 +72,14 @@ impl Level {
     #[must_use]
     pub fn lanes(self) -> usize {
         match self {
-            Self::Avx512 | Self::Scalar => 16,
+            Self::Amx | Self::Avx512 | Self::Scalar => 16,
             Self::Avx2 => 8,
         }
     }
 
     fn rank(self) -> u8 {
         match self {
+            Self::Amx => 3,
             Self::Avx512 => 2,
             Self::Avx2 => 1,
             Self::Scalar => 0,

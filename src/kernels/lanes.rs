@@ -52,7 +52,7 @@ pub(super) fn run(level: Level, kernel: impl Kernel) {
     match level.or_below() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `or_below` gives only levels that this machine has.
-        Level::Avx512 => unsafe { avx512(kernel) },
+        Level::Amx | Level::Avx512 => unsafe { avx512(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx2 => unsafe { avx2(kernel) },

@@ -18,18 +18,16 @@
 use super::aligned::{Aligned, LINE};
 use super::cpu::Level;
 use super::crew::{Load, Parts, Team};
-use super::gates::update;
 use super::gemm::{Packed, VECTORS, accumulate, for_height, tiles};
 use super::lanes::{self, Kernel, Lanes};
-use super::scatter::Scatter;
 use input::{Inputs, column_scalar, columns, gate_row};
+use states::Shared;
 
 pub(super) mod input;
+pub(super) mod states;
 
 /// Rows of the highest tile: a step of fewer reads the weights for less.
 pub const TILE_ROWS: usize = super::gemm::TILE_ROWS_MAX;
-/// Rows whose gates are computed in step.
-const TOGETHER: usize = 3;
 /// Rows whose states are asked for ahead where threads share a step: 32 KiB of 256 units.
 const PREFETCHED_ROWS: usize = 32;
 
@@ -143,9 +141,8 @@ impl Cell {
     /// As [`step`](Self::step).
     pub fn step_with(&self, team: &mut Team, (rows, input): (&[Row], Input<'_>), states: States<'_>) {
         let level = self.recurrent.level();
-        let States { before, after, cells } = states;
-        let (after, cells) = (Scatter::new(after), Scatter::new(cells));
-        let step = Step { cell: self, rows, input, before, after, cells };
+        let (before, states) = Shared::new(states, self.width());
+        let step = Step { cell: self, rows, input, before, states };
         let load = Load {
             parts: self.folded_width() / (VECTORS * level.lanes()),
             products: rows.len() * self.products(matches!(input, Input::Raw { .. })),
@@ -172,8 +169,7 @@ struct Step<'a> {
     rows: &'a [Row],
     input: Input<'a>,
     before: &'a [f32],
-    after: Scatter<'a>,
-    cells: Scatter<'a>,
+    states: Shared<'a>,
 }
 
 /// What one thread does of it.
@@ -222,44 +218,8 @@ impl Step<'_> {
             let sums = self.cell.inputs.sums::<V, ROWS>(self.input, &rows, panel);
             accumulate(sums, self.cell.recurrent.panel(panel), before)
         };
-        let mut row = 0;
-        while row + TOGETHER <= ROWS {
-            // SAFETY: the caller promises the instructions.
-            unsafe { self.update::<V, TOGETHER>(&rows[row..], &sums[row..], panel) }
-            row += TOGETHER;
-        }
-        while row < ROWS {
-            // SAFETY: as above.
-            unsafe { self.update::<V, 1>(&rows[row..], &sums[row..], panel) }
-            row += 1;
-        }
-    }
-
-    /// The gates, cells and hidden states of the first `N` rows, in step: each is a long chain of operations.
-    ///
-    /// # Safety
-    /// The machine has the instructions of `V`.
-    #[inline(always)]
-    unsafe fn update<V: Lanes, const N: usize>(&self, rows: &[Row], sums: &[[V; VECTORS]], panel: usize) {
-        let width = self.cell.width();
-        // SAFETY: the caller promises the instructions; every place has room for one vector. A panel is one thread's, and
-        // its units are no other panel's.
-        unsafe {
-            let mut cells = [V::splat(0.0); N];
-            let mut gates = [[V::splat(0.0); N]; VECTORS];
-            for row in 0..N {
-                cells[row] = V::load(self.cells.at(rows[row].slot * width + panel * V::WIDTH, V::WIDTH));
-                for gate in 0..VECTORS {
-                    gates[gate][row] = sums[row][gate];
-                }
-            }
-            let (cells, hidden) = update(cells, gates);
-            for row in 0..N {
-                let units = rows[row].slot * width + panel * V::WIDTH;
-                cells[row].store(self.cells.at(units, V::WIDTH));
-                hidden[row].store(self.after.at(units, V::WIDTH));
-            }
-        }
+        // SAFETY: the caller promises the instructions. A panel is one thread's, and its units are no other panel's.
+        unsafe { self.states.update_all(&rows, &sums, panel) }
     }
 
     /// Asks for the states that another thread has written in the step before, all at once.
@@ -294,13 +254,8 @@ impl Step<'_> {
             let sum = cell.inputs.sum_scalar(self.input, row, column);
             cell.recurrent.accumulate_scalar(column, before, sum)
         });
-        let place = row.slot * cell.width() + unit;
-        // SAFETY: both places are one value; a unit is of one panel, and a panel is one thread's.
-        unsafe {
-            let (c, h) = update(*self.cells.at(place, 1), sums);
-            *self.cells.at(place, 1) = c;
-            *self.after.at(place, 1) = h;
-        }
+        // SAFETY: a unit is of one panel, and a panel is one thread's.
+        unsafe { self.states.update_scalar(row, unit, sums) }
     }
 }
 

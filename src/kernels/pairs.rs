@@ -34,8 +34,8 @@ impl Form {
     /// The fastest form of a level, or of the level below where the machine lacks it.
     pub(super) fn of(level: Level) -> Self {
         match level.or_below() {
-            Level::Avx512 if Level::has_vnni() => Self::Vnni,
-            Level::Avx512 => Self::Avx512,
+            Level::Amx | Level::Avx512 if Level::has_vnni() => Self::Vnni,
+            Level::Amx | Level::Avx512 => Self::Avx512,
             Level::Avx2 => Self::Avx2,
             Level::Scalar => Self::Scalar,
         }

@@ -88,7 +88,7 @@ pub(super) fn rounded(weight: f64) -> f32 {
 /// Blocks of a panel at most: four vectors of AVX-512, two of AVX2.
 fn blocks_max(level: Level) -> usize {
     match level {
-        Level::Avx512 => 4,
+        Level::Amx | Level::Avx512 => 4,
         Level::Avx2 | Level::Scalar => 1,
     }
 }

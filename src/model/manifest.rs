@@ -162,11 +162,10 @@ impl Manifest {
 
     fn precision_problem(&self) -> Option<String> {
         match (self.precision, &self.architecture) {
-            (Precision::F32, _) | (Precision::Int16, Architecture::LstmClassifier(_)) => None,
-            (Precision::Int16, Architecture::ConvClassifier(_)) => Some(
-                "precision is int16, expected f32 for architecture conv-classifier: only an LSTM has 16-bit kernels"
-                    .into(),
-            ),
+            (Precision::F32, _) | (_, Architecture::LstmClassifier(_)) => None,
+            (precision, Architecture::ConvClassifier(_)) => Some(format!(
+                "precision is {precision}, expected f32 for architecture conv-classifier: only an LSTM has 16-bit kernels"
+            )),
         }
     }
 

@@ -5,7 +5,6 @@ use candle_core::Device;
 use super::{Prepared, Preparer, Presenter, given};
 use crate::batch::Engine as _;
 use crate::engine::{CandleEngine, Precision};
-use crate::limits::INT16_SCORE_DIFFERENCE_MAX;
 use crate::model::{GOLDEN_TOLERANCE, GoldenInput, GoldenSample, InputPreparation};
 use crate::nn::Network;
 use crate::text::Tokenizer;
@@ -57,26 +56,31 @@ pub fn verify_golden(
 pub(super) enum Likeness {
     /// The same logits within [`GOLDEN_TOLERANCE`].
     Logits,
-    /// The same labels, and scores within [`INT16_SCORE_DIFFERENCE_MAX`]: 16 bits round more than that, and a network
-    /// that they do not suit shows in its answers.
-    Scores(Presenter),
+    /// The same labels, and scores within a bound: 16 bits round more than that, and a network that they do not suit shows
+    /// in its answers.
+    Scores { presenter: Presenter, precision: Precision, difference_max: f32 },
 }
 
 impl Likeness {
     /// What is asked of a precision.
     pub(super) fn of(precision: Precision, presenter: &Presenter) -> Self {
-        match precision {
-            Precision::F32 => Self::Logits,
-            Precision::Int16 => Self::Scores(presenter.clone()),
+        match precision.score_difference_max() {
+            None => Self::Logits,
+            Some(difference_max) => Self::Scores { presenter: presenter.clone(), precision, difference_max },
         }
     }
 
     fn compare(&self, found: &Logits, expected: &[f32]) -> Result<(), String> {
         match self {
             Self::Logits => compare(found.values(), expected),
-            Self::Scores(presenter) => compare_scores(presenter, found, expected).map_err(|problem| {
-                format!("{problem}: 16 bits do not suit this model, set precision = \"f32\" in model.toml")
-            }),
+            Self::Scores { presenter, precision, difference_max } => {
+                let asked = (*precision, *difference_max);
+                compare_scores(presenter, asked, found, expected).map_err(|problem| {
+                    format!(
+                        "{problem}: 16 bits do not suit this model, set precision = \"f32\" in model.toml"
+                    )
+                })
+            }
         }
     }
 }
@@ -127,7 +131,12 @@ fn compare(found: &[f32], expected: &[f32]) -> Result<(), String> {
 }
 
 /// Position by position: the labels given, and every label's score.
-fn compare_scores(presenter: &Presenter, found: &Logits, expected: &[f32]) -> Result<(), String> {
+fn compare_scores(
+    presenter: &Presenter,
+    (precision, difference_max): (Precision, f32),
+    found: &Logits,
+    expected: &[f32],
+) -> Result<(), String> {
     if found.values().len() != expected.len() {
         return Err(format!("{} logits, expected {}", found.values().len(), expected.len()));
     }
@@ -139,10 +148,10 @@ fn compare_scores(presenter: &Presenter, found: &Logits, expected: &[f32]) -> Re
     for (found, expected) in found.positions().zip(expected.chunks_exact(outputs.max(1))) {
         let (found, expected) = (scores(found)?, scores(expected)?);
         for ((label, found), expected) in presenter.labels().iter().zip(&found).zip(&expected) {
-            let far = (found - expected).abs() > INT16_SCORE_DIFFERENCE_MAX;
+            let far = (found - expected).abs() > difference_max;
             if far {
                 return Err(format!(
-                    "the score of {label:?} is {found} in precision int16, expected {expected}, that of f32, within {INT16_SCORE_DIFFERENCE_MAX}"
+                    "the score of {label:?} is {found} in precision {precision}, expected {expected}, that of f32, within {difference_max}"
                 ));
             }
         }
@@ -154,7 +163,7 @@ fn compare_scores(presenter: &Presenter, found: &Logits, expected: &[f32]) -> Re
         let (found, expected) = (given(&found), given(&expected));
         if found != expected {
             return Err(format!(
-                "labels are {found:?} in precision int16, expected {expected:?}, those of f32"
+                "labels are {found:?} in precision {precision}, expected {expected:?}, those of f32"
             ));
         }
     }

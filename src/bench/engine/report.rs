@@ -35,7 +35,7 @@ pub struct Report {
     pub network: &'static str,
     /// Vector instructions of the kernels.
     pub instructions: &'static str,
-    /// In which numbers it computes: `f32` or `int16`, whose share of the f32 peak may exceed 1.
+    /// In which numbers it computes: `f32`, `bf16` or `int16`; the share of the two latter of the f32 peak may exceed 1.
     pub precision: Precision,
     /// Rows held at once, by all engines together.
     pub batch: usize,
@@ -101,6 +101,7 @@ impl Report {
             model: model.to_owned(),
             network,
             instructions: match Level::detect() {
+                Level::Amx => "AMX",
                 Level::Avx512 => "AVX-512",
                 Level::Avx2 => "AVX2",
                 Level::Scalar => "scalar",

@@ -7,12 +7,20 @@ use crate::kernels::cpu::Level;
 use crate::kernels::crew::Team;
 use crate::kernels::lstm::{self, Input, Row, Weights};
 use crate::kernels::lstm_i16;
+use crate::kernels::lstm_tiles::{self, Scratch};
+use crate::kernels::packed_bf16::{self, PackedBf16};
+use crate::kernels::packed_i24::PackedI24;
+use crate::kernels::tile_matrix::TileMatrix;
 
 /// Weights of one layer in one direction.
 #[derive(Debug)]
 pub(super) enum Cell {
     /// In f32.
     F32(lstm::Cell),
+    /// The same where the machine multiplies tiles: in 24-bit fixed point, which is as exact.
+    Int24(lstm_tiles::Cell<PackedI24>),
+    /// In bfloat16, in tiles.
+    Bf16(lstm_tiles::Cell<PackedBf16>),
     /// In 16-bit fixed point.
     Int16(lstm_i16::Cell),
 }
@@ -53,21 +61,39 @@ impl Cell {
         weights: Weights<'_>,
         largest: Option<f32>,
     ) -> Result<Self, LstmPlanError> {
-        if precision == Precision::F32 {
-            return Ok(Self::F32(lstm::Cell::new(level, hidden, weights)));
-        }
         let gate = heaviest_gate(hidden, weights, largest.unwrap_or(1.0));
-        if gate > GATE_MAX {
-            return Err(LstmPlanError::TooLarge { gate });
+        // Where fixed point could hide an infinity, floats show it.
+        let tiles = level.or_below() == Level::Amx && gate <= GATE_MAX;
+        let first = largest.is_some();
+        match precision {
+            Precision::F32 | Precision::Int16 if tiles => {
+                Ok(Self::Int24(tiled(level, hidden, weights, first)))
+            }
+            Precision::Bf16 if tiles => Ok(Self::Bf16(tiled(level, hidden, weights, first))),
+            Precision::F32 => Ok(Self::F32(lstm::Cell::new(level, hidden, weights))),
+            Precision::Bf16 => {
+                let nearest = |weights: &[f32]| -> Vec<f32> {
+                    weights.iter().map(|weight| packed_bf16::nearest(*weight)).collect()
+                };
+                let recurrent = nearest(weights.recurrent);
+                let input = if first { weights.input.to_vec() } else { nearest(weights.input) };
+                let weights = Weights { input: &input, recurrent: &recurrent, bias: weights.bias };
+                Ok(Self::F32(lstm::Cell::new(level, hidden, weights)))
+            }
+            Precision::Int16 if gate > GATE_MAX => Err(LstmPlanError::TooLarge { gate }),
+            Precision::Int16 => {
+                let pack = if first { lstm_i16::Cell::first } else { lstm_i16::Cell::upper };
+                Ok(Self::Int16(pack(level, hidden, weights)))
+            }
         }
-        let pack = if largest.is_some() { lstm_i16::Cell::first } else { lstm_i16::Cell::upper };
-        Ok(Self::Int16(pack(level, hidden, weights)))
     }
 
     /// Values of one state.
     pub(super) fn width(&self) -> usize {
         match self {
             Self::F32(cell) => cell.width(),
+            Self::Int24(cell) => cell.width(),
+            Self::Bf16(cell) => cell.width(),
             Self::Int16(cell) => cell.width(),
         }
     }
@@ -76,6 +102,8 @@ impl Cell {
     pub(super) fn folded_width(&self) -> usize {
         match self {
             Self::F32(cell) => cell.folded_width(),
+            Self::Int24(cell) => cell.folded_width(),
+            Self::Bf16(cell) => cell.folded_width(),
             Self::Int16(cell) => cell.folded_width(),
         }
     }
@@ -84,6 +112,8 @@ impl Cell {
     pub(super) fn fold(&self, x: &[f32]) -> Aligned {
         match self {
             Self::F32(cell) => cell.fold(x),
+            Self::Int24(cell) => cell.fold(x),
+            Self::Bf16(cell) => cell.fold(x),
             Self::Int16(cell) => cell.fold(x),
         }
     }
@@ -92,6 +122,23 @@ impl Cell {
     pub(super) fn hidden(&self, len: usize) -> Hidden {
         let fixed = if matches!(self, Self::Int16(_)) { len } else { 0 };
         Hidden { values: Aligned::zeros(len), fixed: Aligned::zeros_i16(fixed) }
+    }
+
+    /// Rows that are computed at once: fewer leave a tile part empty.
+    pub(super) fn rows_together(&self) -> usize {
+        match self {
+            Self::F32(_) | Self::Int16(_) => lstm::TILE_ROWS,
+            Self::Int24(_) | Self::Bf16(_) => lstm_tiles::TILE_ROWS,
+        }
+    }
+
+    /// Makes room for steps of so many rows.
+    pub(super) fn reserve(&self, rows: usize, scratch: &mut Scratch) {
+        match self {
+            Self::F32(_) | Self::Int16(_) => {}
+            Self::Int24(cell) => cell.reserve(rows, scratch),
+            Self::Bf16(cell) => cell.reserve(rows, scratch),
+        }
     }
 
     /// The states of so many slots.
@@ -104,21 +151,32 @@ impl Cell {
     pub(super) fn products(&self) -> usize {
         match self {
             Self::F32(cell) => cell.products(false),
+            Self::Int24(cell) => cell.products(),
+            Self::Bf16(cell) => cell.products(),
             Self::Int16(_) => 0,
         }
     }
 
     /// Advances the rows by one token, with what help the team has.
-    pub(super) fn step(&self, team: &mut Team, (rows, source): (&[Row], Source<'_>), memory: &mut Memory) {
+    pub(super) fn step(
+        &self,
+        (team, scratch): (&mut Team, &mut Scratch),
+        (rows, source): (&[Row], Source<'_>),
+        memory: &mut Memory,
+    ) {
         let Memory { before, after, cells } = memory;
         match self {
             Self::F32(cell) => {
-                let input = match source {
-                    Source::Tokens(input) => input,
-                    Source::Hidden { states, stride } => Input::Raw { values: &states.values, stride },
-                };
                 let states = lstm::States { before: &before.values, after: &mut after.values, cells };
-                cell.step_with(team, (rows, input), states);
+                cell.step_with(team, (rows, source.values()), states);
+            }
+            Self::Int24(cell) => {
+                let states = lstm::States { before: &before.values, after: &mut after.values, cells };
+                cell.step_with(team, (rows, source.values()), states, scratch);
+            }
+            Self::Bf16(cell) => {
+                let states = lstm::States { before: &before.values, after: &mut after.values, cells };
+                cell.step_with(team, (rows, source.values()), states, scratch);
             }
             Self::Int16(cell) => {
                 let input = match source {
@@ -135,6 +193,16 @@ impl Cell {
                 };
                 cell.step(rows, input, states);
             }
+        }
+    }
+}
+
+impl<'a> Source<'a> {
+    /// The same in f32.
+    fn values(self) -> Input<'a> {
+        match self {
+            Self::Tokens(input) => input,
+            Self::Hidden { states, stride } => Input::Raw { values: &states.values, stride },
         }
     }
 }
@@ -167,6 +235,16 @@ impl Memory {
     pub(super) fn turn(&mut self) {
         std::mem::swap(&mut self.before, &mut self.after);
     }
+}
+
+fn tiled<M: TileMatrix>(
+    level: Level,
+    hidden: usize,
+    weights: Weights<'_>,
+    first: bool,
+) -> lstm_tiles::Cell<M> {
+    let pack = if first { lstm_tiles::Cell::first } else { lstm_tiles::Cell::upper };
+    pack(level, hidden, weights)
 }
 
 /// The largest sum of magnitudes that a gate can add up, for inputs of up to `largest`.

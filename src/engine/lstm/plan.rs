@@ -116,6 +116,16 @@ impl LstmPlan {
         &self.layers[layer][direction]
     }
 
+    /// All layers in all directions.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &Cell> {
+        self.layers.iter().flatten()
+    }
+
+    /// Rows that a step computes at once: fewer leave it part empty.
+    pub(in crate::engine) fn rows_together(&self) -> usize {
+        self.cell(0, 0).rows_together()
+    }
+
     /// What the first layer reads: a row for every token id.
     pub(super) fn tokens(&self, direction: usize) -> Input<'_> {
         match &self.embedding {

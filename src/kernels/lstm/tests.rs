@@ -1,6 +1,7 @@
 //! The step against plain loops, in every company.
 
 use super::*;
+use crate::kernels::gates::update;
 use proptest::prelude::*;
 use std::sync::Arc;
 

@@ -38,8 +38,8 @@ fn a_precision_is_f32_unless_it_says_otherwise_and_stays_what_it_was() {
     assert_eq!(manifest.precision, Precision::Int16);
     assert_eq!(Manifest::parse(&toml::to_string(&manifest).unwrap()).unwrap(), manifest);
     let cases = [
-        ("bf16", "line 3: precision: bf16 is not supported: the 16-bit precision is \"int16\""),
-        ("int8", "line 3: precision: int8 is no precision, expected \"f32\" or \"int16\""),
+        ("bfloat16", "line 3: precision: bfloat16 is no precision, expected \"f32\", \"bf16\" or \"int16\""),
+        ("int8", "line 3: precision: int8 is no precision, expected \"f32\", \"bf16\" or \"int16\""),
     ];
     for (name, expected) in cases {
         let error = Manifest::parse(&int16.replacen("int16", name, 1)).unwrap_err();

@@ -1,0 +1,304 @@
+//! The LSTM step whose products are computed in tiles, 16 rows at once: as [`super::lstm`] where the machine has AMX.
+//!
+//! Sketch, a row of hidden width H: 2 · 4H · H operations, as for the f32 step. The hidden states of all rows are first
+//! written in the matrix's numbers, side by side, so that tiles can read them (16 rows of 256 units in 24 bits: 12 KiB).
+//! Then a panel, 16 units by their four gates, meets all rows, up to 16 at a time: a product of tiles (`packed_i24.rs`: 1,536
+//! cycles of H = 256 for 1 to 16 rows), whose sums are stored (12 KiB, in the first-level cache) and read once by the tail,
+//! which is that of f32 and 7 more operations a gate and row: 16 rows of 256 units are 16 · 16 · 4 · 7 of them. Two such cells
+//! of the same weights differ in nothing but the numbers of the matrix.
+//!
+//! What a first layer reads stays f32: the folded table, or the embedding where it is not folded. An upper layer's inputs
+//! are hidden states, and multiplied in tiles too. Cell states, gates, pooling and the head are f32.
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m512, _mm512_setzero_ps};
+use std::mem::MaybeUninit;
+
+use super::aligned::{Aligned, LINE};
+use super::amx::{ROWS_MAX, Tiles};
+use super::cpu::Level;
+use super::crew::{Load, Parts, Team};
+use super::gemm::VECTORS;
+use super::lstm::input::{Inputs, column_scalar, columns, gate_row};
+use super::lstm::states::Shared;
+use super::lstm::{Input, Row, States, Weights};
+use super::tile_matrix::TileMatrix;
+
+/// Rows of one tile: as many are computed in little more time than one.
+pub const TILE_ROWS: usize = ROWS_MAX;
+/// Rows that take as much longer than none as one takes at all: a panel's weights are loaded for one row as for 16.
+const ROWS_OF_A_LOAD: usize = 8;
+/// Rows whose gates are computed in step.
+const TOGETHER: usize = 3;
+
+/// One layer in one direction, packed. Shared between threads; nothing changes it.
+#[derive(Clone, Debug)]
+pub struct Cell<M> {
+    level: Level,
+    hidden: usize,
+    recurrent: M,
+    /// Of a first layer: weights and biases. Of an upper one: biases.
+    inputs: Inputs,
+    /// Of an upper layer: its input weights.
+    below: Option<M>,
+}
+
+/// Rows in the numbers of a cell's matrices, written anew in every step. The cells of one network share it.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    before: Aligned<u8>,
+    below: Aligned<u8>,
+}
+
+impl<M: TileMatrix> Cell<M> {
+    /// Packs a first layer of `hidden` units: for tiles with [`Level::Amx`] where the machine has it, without vectors
+    /// otherwise.
+    ///
+    /// # Panics
+    /// When the weights are not 4 · `hidden` rows, or there are no hidden units.
+    #[must_use]
+    pub fn first(level: Level, hidden: usize, weights: Weights<'_>) -> Self {
+        Self::packed(level, hidden, weights, None)
+    }
+
+    /// Packs a layer that reads the hidden states of another.
+    ///
+    /// # Panics
+    /// As [`first`](Self::first).
+    #[must_use]
+    pub fn upper(level: Level, hidden: usize, weights: Weights<'_>) -> Self {
+        assert_eq!(weights.input.len() % (VECTORS * hidden), 0, "input weights are 4H rows");
+        let below = pack(hidden, weights.input);
+        Self::packed(level, hidden, Weights { input: &[], ..weights }, Some(below))
+    }
+
+    fn packed(level: Level, hidden: usize, weights: Weights<'_>, below: Option<M>) -> Self {
+        assert_eq!(weights.recurrent.len(), VECTORS * hidden * hidden, "recurrent weights are 4H × H");
+        let level = if level.or_below() == Level::Amx { Level::Amx } else { Level::Scalar };
+        let inputs = Inputs::new(level, hidden, weights.input, weights.bias);
+        Self { level, hidden, recurrent: pack(hidden, weights.recurrent), inputs, below }
+    }
+
+    /// Values of one state: the hidden units, rounded up to whole cache lines; the ones above are always 0.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.hidden.next_multiple_of(LINE)
+    }
+
+    /// Values of one folded input.
+    #[must_use]
+    pub fn folded_width(&self) -> usize {
+        self.inputs.columns()
+    }
+
+    /// The inputs that [`Input::Folded`] reads, for rows of raw inputs: `x · W_ihᵀ + b`.
+    ///
+    /// # Panics
+    /// When `x` is not whole rows, or this is not a first layer.
+    #[must_use]
+    pub fn fold(&self, x: &[f32]) -> Aligned {
+        self.inputs.fold(x)
+    }
+
+    /// Makes room for steps of up to `rows` rows.
+    pub fn reserve(&self, rows: usize, scratch: &mut Scratch) {
+        // The last tile of a step may be lower than the others, and is read as if it were not.
+        let rows = rows.next_multiple_of(TILE_ROWS);
+        let matrices =
+            [(Some(&self.recurrent), &mut scratch.before), (self.below.as_ref(), &mut scratch.below)];
+        for (matrix, place) in matrices {
+            let bytes = rows * matrix.map_or(0, M::row_bytes);
+            if place.len() < bytes {
+                *place = Aligned::zeros_u8(bytes);
+            }
+        }
+    }
+
+    /// Advances every one of `rows` by one token, with what help the team has: panels are shared out. Slots must differ; an
+    /// upper layer reads [`Input::Raw`]. Whoever computes a panel, its bits are the same.
+    ///
+    /// # Panics
+    /// When a row names a state or an input that is not there, or the scratch is another cell's or for fewer rows.
+    pub fn step_with(
+        &self,
+        team: &mut Team,
+        (rows, input): (&[Row], Input<'_>),
+        states: States<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let (before, states) = Shared::new(states, self.width());
+        let hidden = rows.iter().map(|row| &before[row.slot * self.width()..][..self.hidden]);
+        self.prepare(&self.recurrent, hidden, &mut scratch.before);
+        let first = match (&self.below, input) {
+            (None, input) => input,
+            (Some(below), Input::Raw { values, stride }) => {
+                let inputs = rows.iter().map(|row| &values[row.input * stride..][..below.inputs()]);
+                self.prepare(below, inputs, &mut scratch.below);
+                // The sums begin with the bias alone.
+                Input::Raw { values: &[], stride: 0 }
+            }
+            (Some(_), Input::Folded(_)) => panic!("an upper layer reads hidden states"),
+        };
+        let step = Step { cell: self, rows, first, states, before: &scratch.before, below: &scratch.below };
+        let load = Load {
+            parts: self.folded_width() / (VECTORS * LINE),
+            products: self.products() * (ROWS_OF_A_LOAD + rows.len()) / ROWS_OF_A_LOAD,
+        };
+        team.share(load, &mut [], |panels, _| step.run(panels));
+    }
+
+    /// Multiply-adds of one row's step.
+    #[must_use]
+    pub fn products(&self) -> usize {
+        let below = self.below.as_ref().map_or(0, M::inputs);
+        self.folded_width() * (self.hidden + below)
+    }
+
+    /// Writes rows in the numbers of a matrix, side by side.
+    fn prepare<'a>(&self, matrix: &M, rows: impl Iterator<Item = &'a [f32]>, prepared: &mut [u8]) {
+        let mut places = prepared.chunks_exact_mut(matrix.row_bytes());
+        for row in rows {
+            let Some(place) = places.next() else { panic!("the scratch is for fewer rows") };
+            match self.level {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a cell has this level only where the machine does, and AVX-512 with it.
+                Level::Amx => unsafe { prepare(matrix, row, place) },
+                _ => matrix.prepare_scalar(row, place),
+            }
+        }
+    }
+}
+
+fn pack<M: TileMatrix>(hidden: usize, weights: &[f32]) -> M {
+    let inputs = weights.len() / (VECTORS * hidden);
+    let row = |row: usize| &weights[row * inputs..][..inputs];
+    M::new([columns(Level::Amx, hidden), inputs], |column| gate_row(Level::Amx, hidden, column).map(row))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn prepare<M: TileMatrix>(matrix: &M, row: &[f32], place: &mut [u8]) {
+    // SAFETY: this function is only called where these instructions are.
+    unsafe { matrix.prepare(row, place) }
+}
+
+/// A step that threads share: each writes the states of its panels' units, in all rows.
+struct Step<'a, M> {
+    cell: &'a Cell<M>,
+    rows: &'a [Row],
+    first: Input<'a>,
+    states: Shared<'a>,
+    /// Hidden states before the step, and an upper layer's inputs, in the numbers of their matrices.
+    before: &'a [u8],
+    below: &'a [u8],
+}
+
+impl<M: TileMatrix> Step<'_, M> {
+    fn run(&self, panels: Parts<'_>) {
+        match self.cell.level {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a cell has this level only where the machine does, and AVX-512 with it.
+            Level::Amx => unsafe { self.run_tiles(panels) },
+            _ => self.run_scalar(panels),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    fn run_tiles(&self, panels: Parts<'_>) {
+        let (cell, tiles) = (self.cell, self.rows.len().div_ceil(TILE_ROWS).max(1));
+        // Tiles of even height; the last one may have fewer rows, and then computes some that nobody asks for.
+        let height = self.rows.len().div_ceil(tiles).max(1);
+        let (recurrent, below) = (&cell.recurrent, cell.below.as_ref());
+        let mut sums = MaybeUninit::<M::Sums>::uninit();
+        let mut sums_below = MaybeUninit::<M::Sums>::uninit();
+        // SAFETY: the machine has tiles, as its level says.
+        let _tiles = unsafe { Tiles::shaped(height) };
+        for (index, panel) in panels.enumerate() {
+            if index == 0 {
+                cell.inputs.prefetch(self.first, self.rows, panel);
+            }
+            for (tile, rows) in self.rows.chunks(height).enumerate() {
+                let before = prepared(self.before, recurrent, height, tile);
+                // SAFETY: tiles are shaped for `height` rows, and there are as many; a panel is one thread's.
+                unsafe {
+                    recurrent.product(panel, before, sums.as_mut_ptr());
+                    if let Some(below) = below {
+                        below.product(
+                            panel,
+                            prepared(self.below, below, height, tile),
+                            sums_below.as_mut_ptr(),
+                        );
+                    }
+                    cell.inputs.prefetch(self.first, rows, panel + 1);
+                    self.tail(panel, rows, [sums.as_ptr(), sums_below.as_ptr()]);
+                }
+            }
+        }
+    }
+
+    /// The gates, cells and hidden states of a tile's rows in one panel.
+    ///
+    /// # Safety
+    /// The machine has AVX-512; `sums` are those of the panel and the rows, the recurrent ones and an upper layer's; no other
+    /// thread computes the panel.
+    #[cfg(target_arch = "x86_64")]
+    #[expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
+    #[inline(always)]
+    unsafe fn tail(&self, panel: usize, rows: &[Row], [recurrent, below]: [*const M::Sums; 2]) {
+        let cell = self.cell;
+        let mut first = 0;
+        for rows in rows.chunks(TOGETHER) {
+            // SAFETY: as the caller promises.
+            unsafe {
+                let mut sums = [[_mm512_setzero_ps(); VECTORS]; TOGETHER];
+                if let Ok(rows) = <&[Row; TOGETHER]>::try_from(rows) {
+                    sums = cell.inputs.sums::<__m512, TOGETHER>(self.first, rows, panel);
+                } else {
+                    for (row, sums) in rows.iter().zip(&mut sums) {
+                        [*sums] = cell.inputs.sums::<__m512, 1>(self.first, &[*row], panel);
+                    }
+                }
+                for (row, sums) in sums[..rows.len()].iter_mut().enumerate() {
+                    if let Some(matrix) = &cell.below {
+                        *sums = matrix.add(panel, below, first + row, *sums);
+                    }
+                    *sums = cell.recurrent.add(panel, recurrent, first + row, *sums);
+                }
+                self.states.update_all(rows, &sums, panel);
+            }
+            first += rows.len();
+        }
+    }
+
+    /// The scalar twin.
+    fn run_scalar(&self, panels: Parts<'_>) {
+        let cell = self.cell;
+        for panel in panels {
+            for (at, row) in self.rows.iter().enumerate() {
+                let before = prepared(self.before, &cell.recurrent, 1, at);
+                for unit in panel * LINE..(panel + 1) * LINE {
+                    let sums = [0, 1, 2, 3].map(|gate| {
+                        let column = column_scalar(unit, gate);
+                        let mut sum = cell.inputs.sum_scalar(self.first, *row, column);
+                        if let Some(below) = &cell.below {
+                            sum = below.accumulate_scalar(column, prepared(self.below, below, 1, at), sum);
+                        }
+                        cell.recurrent.accumulate_scalar(column, before, sum)
+                    });
+                    // SAFETY: a unit is of one panel, and a panel is one thread's.
+                    unsafe { self.states.update_scalar(*row, unit, sums) }
+                }
+            }
+        }
+    }
+}
+
+/// The prepared rows of a tile.
+fn prepared<'a, M: TileMatrix>(rows: &'a [u8], matrix: &M, height: usize, tile: usize) -> &'a [u8] {
+    let bytes = matrix.row_bytes() * height;
+    &rows[tile * bytes..][..bytes]
+}
+
+#[cfg(test)]
+mod tests;
