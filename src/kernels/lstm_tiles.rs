@@ -4,14 +4,15 @@
 //! written in the matrix's numbers, side by side, so that tiles can read them (16 rows of 256 units in 24 bits: 12 KiB).
 //! Then a panel, 16 units by their four gates, meets all rows, up to 16 at a time: a product of tiles (`packed_i24.rs`: 1,536
 //! cycles of H = 256 for 1 to 16 rows), whose sums are stored (12 KiB, in the first-level cache) and read once by the tail,
-//! which is that of f32 and 7 more operations a gate and row: 16 rows of 256 units are 16 · 16 · 4 · 7 of them. Two such cells
-//! of the same weights differ in nothing but the numbers of the matrix.
+//! which is that of f32 and up to 7 more operations a gate and row. The tails of a tile, some 120 vector instructions a row, are
+//! computed between the products of the next one, which use other units of the core. One row is bound by the weights that come
+//! from the second-level cache (24 bits: 768 KiB at 30 bytes a cycle).
 //!
 //! What a first layer reads stays f32: the folded table, or the embedding where it is not folded. An upper layer's inputs
 //! are hidden states, and multiplied in tiles too. Cell states, gates, pooling and the head are f32.
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m512, _mm512_setzero_ps};
+use std::arch::x86_64::__m512;
 use std::mem::MaybeUninit;
 
 use super::aligned::{Aligned, LINE};
@@ -28,8 +29,6 @@ use super::tile_matrix::TileMatrix;
 pub const TILE_ROWS: usize = ROWS_MAX;
 /// Rows that take as much longer than none as one takes at all: a panel's weights are loaded for one row as for 16.
 const ROWS_OF_A_LOAD: usize = 8;
-/// Rows whose gates are computed in step.
-const TOGETHER: usize = 3;
 
 /// One layer in one direction, packed. Shared between threads; nothing changes it.
 #[derive(Clone, Debug)]
@@ -193,6 +192,17 @@ struct Step<'a, M> {
     below: &'a [u8],
 }
 
+/// A tile whose products are computed, and the tails of its first rows.
+#[cfg(target_arch = "x86_64")]
+struct Tile<'a, S> {
+    panel: usize,
+    rows: &'a [Row],
+    /// The recurrent ones, and an upper layer's.
+    sums: [*mut S; 2],
+    /// Rows that are done.
+    done: usize,
+}
+
 impl<M: TileMatrix> Step<'_, M> {
     fn run(&self, panels: Parts<'_>) {
         match self.cell.level {
@@ -203,15 +213,20 @@ impl<M: TileMatrix> Step<'_, M> {
         }
     }
 
+    /// The rows' tails are computed between the products of the tile after theirs, block by block: multiplying tiles leaves the
+    /// other units of the core free.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     fn run_tiles(&self, panels: Parts<'_>) {
         let (cell, tiles) = (self.cell, self.rows.len().div_ceil(TILE_ROWS).max(1));
         // Tiles of even height; the last one may have fewer rows, and then computes some that nobody asks for.
         let height = self.rows.len().div_ceil(tiles).max(1);
-        let (recurrent, below) = (&cell.recurrent, cell.below.as_ref());
-        let mut sums = MaybeUninit::<M::Sums>::uninit();
-        let mut sums_below = MaybeUninit::<M::Sums>::uninit();
+        let recurrent = Some((&cell.recurrent, self.before));
+        let matrices = [recurrent, cell.below.as_ref().map(|below| (below, self.below))];
+        let blocks: usize = matrices.iter().flatten().map(|(matrix, _)| M::PASSES * matrix.blocks()).sum();
+        let mut sums = [const { [const { MaybeUninit::<M::Sums>::uninit() }; 2] }; 2];
+        let [mut free, sums] = sums.each_mut().map(|sums| sums.each_mut().map(MaybeUninit::as_mut_ptr));
+        let mut before = Tile { panel: 0, rows: &[], sums, done: 0 };
         // SAFETY: the machine has tiles, as its level says.
         let _tiles = unsafe { Tiles::shaped(height) };
         for (index, panel) in panels.enumerate() {
@@ -219,55 +234,52 @@ impl<M: TileMatrix> Step<'_, M> {
                 cell.inputs.prefetch(self.first, self.rows, panel);
             }
             for (tile, rows) in self.rows.chunks(height).enumerate() {
-                let before = prepared(self.before, recurrent, height, tile);
-                // SAFETY: tiles are shaped for `height` rows, and there are as many; a panel is one thread's.
-                unsafe {
-                    recurrent.product(panel, before, sums.as_mut_ptr());
-                    if let Some(below) = below {
-                        below.product(
-                            panel,
-                            prepared(self.below, below, height, tile),
-                            sums_below.as_mut_ptr(),
-                        );
+                let mut multiplied = 0;
+                for ((matrix, prepared), sums) in matrices.iter().flatten().zip(free) {
+                    let bytes = matrix.row_bytes() * height;
+                    let prepared = prepared[tile * bytes..][..bytes].as_ptr();
+                    for pass in 0..M::PASSES {
+                        for block in 0..matrix.blocks() {
+                            // SAFETY: tiles are shaped for `height` rows, and there are as many; the sums are no other tile's.
+                            unsafe { matrix.multiply(panel, [pass, block], prepared, sums) }
+                            multiplied += 1;
+                            let due = before.rows.len() * multiplied / blocks;
+                            // SAFETY: the tile before has its sums; a panel is one thread's.
+                            unsafe { self.finish(&mut before, due) }
+                        }
                     }
-                    cell.inputs.prefetch(self.first, rows, panel + 1);
-                    self.tail(panel, rows, [sums.as_ptr(), sums_below.as_ptr()]);
                 }
+                cell.inputs.prefetch(self.first, rows, panel + 1);
+                let sums = std::mem::replace(&mut free, before.sums);
+                before = Tile { panel, rows, sums, done: 0 };
             }
         }
+        let due = before.rows.len();
+        // SAFETY: as above.
+        unsafe { self.finish(&mut before, due) }
     }
 
-    /// The gates, cells and hidden states of a tile's rows in one panel.
+    /// The gates, cells and hidden states of a tile's first `due` rows, as far as they are not done.
     ///
     /// # Safety
-    /// The machine has AVX-512; `sums` are those of the panel and the rows, the recurrent ones and an upper layer's; no other
-    /// thread computes the panel.
+    /// The machine has AVX-512, the sums are computed, and no other thread computes the panel.
     #[cfg(target_arch = "x86_64")]
     #[expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
     #[inline(always)]
-    unsafe fn tail(&self, panel: usize, rows: &[Row], [recurrent, below]: [*const M::Sums; 2]) {
-        let cell = self.cell;
-        let mut first = 0;
-        for rows in rows.chunks(TOGETHER) {
+    unsafe fn finish(&self, tile: &mut Tile<'_, M::Sums>, due: usize) {
+        let (cell, panel) = (self.cell, tile.panel);
+        while tile.done < due {
+            let rows = [tile.rows[tile.done]];
             // SAFETY: as the caller promises.
             unsafe {
-                let mut sums = [[_mm512_setzero_ps(); VECTORS]; TOGETHER];
-                if let Ok(rows) = <&[Row; TOGETHER]>::try_from(rows) {
-                    sums = cell.inputs.sums::<__m512, TOGETHER>(self.first, rows, panel);
-                } else {
-                    for (row, sums) in rows.iter().zip(&mut sums) {
-                        [*sums] = cell.inputs.sums::<__m512, 1>(self.first, &[*row], panel);
-                    }
+                let [mut sums] = cell.inputs.sums::<__m512, 1>(self.first, &rows, panel);
+                if let Some(below) = &cell.below {
+                    sums = below.add(panel, tile.sums[1], tile.done, sums);
                 }
-                for (row, sums) in sums[..rows.len()].iter_mut().enumerate() {
-                    if let Some(matrix) = &cell.below {
-                        *sums = matrix.add(panel, below, first + row, *sums);
-                    }
-                    *sums = cell.recurrent.add(panel, recurrent, first + row, *sums);
-                }
-                self.states.update_all(rows, &sums, panel);
+                sums = cell.recurrent.add(panel, tile.sums[0], tile.done, sums);
+                self.states.update_all(&rows, &[sums], panel);
             }
-            first += rows.len();
+            tile.done += 1;
         }
     }
 

@@ -115,21 +115,30 @@ impl TileMatrix for PackedBf16 {
         }
     }
 
+    /// All gates at once.
+    const PASSES: usize = 1;
+
+    fn blocks(&self) -> usize {
+        self.blocks
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn product(&self, panel: usize, rows: &[u8], sums: *mut Sums) {
-        let panel_bytes = self.blocks * VECTORS * TILE_BYTES;
-        let weights = &self.weights[panel * panel_bytes..][..panel_bytes];
-        assert!(self.blocks > 0 && !rows.is_empty(), "a product of nothing");
-        // SAFETY: the caller promises the instructions, tiles shaped for the rows, `row_bytes` for each of them, and room for
-        // the sums. A block of a row is `ROW_BYTES`, one of a panel four tiles; there are `blocks` of both.
+    unsafe fn multiply(&self, panel: usize, [_, block]: [usize; 2], rows: *const u8, sums: *mut Sums) {
+        let tiles = (panel * self.blocks + block) * VECTORS;
+        // SAFETY: the caller promises the instructions, tiles shaped for the rows, that the block is there, `row_bytes` for each
+        // of the rows, and room for the sums. A block of a row is `ROW_BYTES`, one of a panel four tiles.
         unsafe {
+            if block == 0 {
+                std::arch::asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    options(nomem, nostack, preserves_flags),
+                );
+            }
             std::arch::asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
                 "tileloadd tmm4, [{rows} + {row_bytes} * 1]",
                 "tileloadd tmm6, [{weights} + {tile_row} * 1]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
@@ -139,23 +148,25 @@ impl TileMatrix for PackedBf16 {
                 "tdpbf16ps tmm2, tmm4, tmm6",
                 "tileloadd tmm7, [{weights} + {tile_row} * 1 + 3 * {tile}]",
                 "tdpbf16ps tmm3, tmm4, tmm7",
-                "add {rows}, {tile_row}",
-                "add {weights}, 4 * {tile}",
-                "dec {blocks}",
-                "jnz 2b",
-                "tilestored [{sums} + {tile_row} * 1], tmm0",
-                "tilestored [{sums} + {tile_row} * 1 + {tile}], tmm1",
-                "tilestored [{sums} + {tile_row} * 1 + 2 * {tile}], tmm2",
-                "tilestored [{sums} + {tile_row} * 1 + 3 * {tile}], tmm3",
-                rows = inout(reg) rows.as_ptr() => _,
-                weights = inout(reg) weights.as_ptr() => _,
-                blocks = inout(reg) self.blocks => _,
+                rows = in(reg) rows.add(block * ROW_BYTES),
+                weights = in(reg) self.weights.as_ptr().add(tiles * TILE_BYTES),
                 row_bytes = in(reg) self.row_bytes(),
                 tile_row = in(reg) ROW_BYTES,
-                sums = in(reg) sums,
                 tile = const TILE_BYTES,
-                options(nostack),
+                options(nostack, readonly, preserves_flags),
             );
+            if block + 1 == self.blocks {
+                std::arch::asm!(
+                    "tilestored [{sums} + {tile_row} * 1], tmm0",
+                    "tilestored [{sums} + {tile_row} * 1 + {tile}], tmm1",
+                    "tilestored [{sums} + {tile_row} * 1 + 2 * {tile}], tmm2",
+                    "tilestored [{sums} + {tile_row} * 1 + 3 * {tile}], tmm3",
+                    sums = in(reg) sums,
+                    tile_row = in(reg) ROW_BYTES,
+                    tile = const TILE_BYTES,
+                    options(nostack, preserves_flags),
+                );
+            }
         }
     }
 

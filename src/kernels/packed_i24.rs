@@ -19,9 +19,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512, _mm_storeu_si128, _mm512_add_epi32, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps, _mm512_cvtps_epi32,
-    _mm512_fmadd_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_max_ps, _mm512_min_ps,
-    _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi32, _mm512_xor_si512,
+    __m512, __m512i, _mm_storeu_si128, _mm512_add_epi32, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
+    _mm512_cvtps_epi32, _mm512_fmadd_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_mask_loadu_ps,
+    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_srli_epi32, _mm512_xor_si512,
 };
 
 use super::aligned::Aligned;
@@ -126,50 +127,59 @@ impl TileMatrix for PackedI24 {
         }
     }
 
+    /// A gate.
+    const PASSES: usize = VECTORS;
+
+    fn blocks(&self) -> usize {
+        self.blocks
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn product(&self, panel: usize, rows: &[u8], sums: *mut Sums) {
-        let gate_bytes = self.blocks * DIGITS * TILE_BYTES;
-        let weights = &self.weights[panel * VECTORS * gate_bytes..][..VECTORS * gate_bytes];
-        assert!(self.blocks > 0 && !rows.is_empty(), "a product of nothing");
-        for (gate, weights) in weights.chunks_exact(gate_bytes).enumerate() {
-            // SAFETY: the caller promises the instructions, tiles shaped for the rows, `row_bytes` for each of them, and room
-            // for the sums. A block of a row is three digits of `BLOCK` bytes, one of a gate three tiles; there are
-            // `blocks` of both.
-            unsafe {
+    unsafe fn multiply(&self, panel: usize, [gate, block]: [usize; 2], rows: *const u8, sums: *mut Sums) {
+        let tiles = ((panel * VECTORS + gate) * self.blocks + block) * DIGITS;
+        // SAFETY: the caller promises the instructions, tiles shaped for the rows, that the gate and the block are there,
+        // `row_bytes` for each of the rows, and room for the sums. A block of a row is three digits of `BLOCK` bytes, one of a
+        // gate three tiles; what is asked for ahead is only asked for.
+        unsafe {
+            if block == 0 {
                 std::arch::asm!(
                     "tilezero tmm0",
                     "tilezero tmm1",
                     "tilezero tmm2",
-                    "2:",
-                    "tileloadd tmm3, [{rows} + {row_bytes} * 1]",
-                    "tileloadd tmm6, [{weights} + {tile_row} * 1]",
-                    "tdpbssd tmm0, tmm3, tmm6",
-                    "tileloadd tmm4, [{rows} + {row_bytes} * 1 + {digit}]",
-                    "tdpbssd tmm1, tmm4, tmm6",
-                    "tileloadd tmm5, [{rows} + {row_bytes} * 1 + 2 * {digit}]",
-                    "tdpbssd tmm2, tmm5, tmm6",
-                    "tileloadd tmm7, [{weights} + {tile_row} * 1 + {tile}]",
-                    "tdpbssd tmm1, tmm3, tmm7",
-                    "tdpbssd tmm2, tmm4, tmm7",
-                    "tileloadd tmm6, [{weights} + {tile_row} * 1 + 2 * {tile}]",
-                    "tdpbssd tmm2, tmm3, tmm6",
-                    "add {rows}, 3 * {digit}",
-                    "add {weights}, 3 * {tile}",
-                    "dec {blocks}",
-                    "jnz 2b",
+                    options(nomem, nostack, preserves_flags),
+                );
+            }
+            std::arch::asm!(
+                "tileloadd tmm3, [{rows} + {row_bytes} * 1]",
+                "tileloadd tmm6, [{weights} + {tile_row} * 1]",
+                "tdpbssd tmm0, tmm3, tmm6",
+                "tileloadd tmm4, [{rows} + {row_bytes} * 1 + {digit}]",
+                "tdpbssd tmm1, tmm4, tmm6",
+                "tileloadd tmm5, [{rows} + {row_bytes} * 1 + 2 * {digit}]",
+                "tdpbssd tmm2, tmm5, tmm6",
+                "tileloadd tmm7, [{weights} + {tile_row} * 1 + {tile}]",
+                "tdpbssd tmm1, tmm3, tmm7",
+                "tdpbssd tmm2, tmm4, tmm7",
+                "tileloadd tmm6, [{weights} + {tile_row} * 1 + 2 * {tile}]",
+                "tdpbssd tmm2, tmm3, tmm6",
+                rows = in(reg) rows.add(block * DIGITS * BLOCK),
+                weights = in(reg) self.weights.as_ptr().add(tiles * TILE_BYTES),
+                row_bytes = in(reg) self.row_bytes(),
+                tile_row = in(reg) ROW_BYTES,
+                digit = const BLOCK,
+                tile = const TILE_BYTES,
+                options(nostack, readonly, preserves_flags),
+            );
+            if block + 1 == self.blocks {
+                std::arch::asm!(
                     "tilestored [{sums} + {tile_row} * 1], tmm0",
                     "tilestored [{sums} + {tile_row} * 1 + {tile}], tmm1",
                     "tilestored [{sums} + {tile_row} * 1 + 2 * {tile}], tmm2",
-                    rows = inout(reg) rows.as_ptr() => _,
-                    weights = inout(reg) weights.as_ptr() => _,
-                    blocks = inout(reg) self.blocks => _,
-                    row_bytes = in(reg) self.row_bytes(),
-                    tile_row = in(reg) ROW_BYTES,
                     sums = in(reg) (&raw mut (*sums).0[gate]).cast::<i32>(),
-                    digit = const BLOCK,
+                    tile_row = in(reg) ROW_BYTES,
                     tile = const TILE_BYTES,
-                    options(nostack),
+                    options(nostack, preserves_flags),
                 );
             }
         }
@@ -182,21 +192,14 @@ impl TileMatrix for PackedI24 {
         panel: usize,
         sums: *const Sums,
         row: usize,
-        to: [__m512; VECTORS],
+        mut to: [__m512; VECTORS],
     ) -> [__m512; VECTORS] {
-        let scales = &self.scales[panel * VECTORS * COLUMNS..][..VECTORS * COLUMNS];
-        let mut to = to;
-        for (gate, to) in to.iter_mut().enumerate() {
-            // SAFETY: the caller promises the instructions, and the sums of the row; the scales of four gates were sliced.
+        for gate in 0..VECTORS {
+            // SAFETY: the caller promises the instructions, and the sums of the row.
             unsafe {
-                let base = _mm512_set1_ps(BASE_INVERSE);
-                let sum = |magnitude: usize| {
-                    let sums: *const [i32; ROWS_MAX * COLUMNS] = &raw const (*sums).0[gate][magnitude];
-                    _mm512_cvtepi32_ps(_mm512_load_si512(sums.cast::<i32>().add(row * COLUMNS).cast()))
-                };
-                let second = _mm512_fmadd_ps(sum(2), base, sum(1));
-                let first = _mm512_fmadd_ps(second, base, sum(0));
-                *to = _mm512_fmadd_ps(first, _mm512_loadu_ps(scales.as_ptr().add(gate * COLUMNS)), *to);
+                let magnitudes =
+                    [load(sums, gate, 0, row), load(sums, gate, 1, row), load(sums, gate, 2, row)];
+                to[gate] = self.scaled(panel, gate, magnitudes, to[gate]);
             }
         }
         to
@@ -217,6 +220,45 @@ impl TileMatrix for PackedI24 {
         let [first, second, third] = sums.map(|sum| sum as f32);
         let first = third.mul_add(BASE_INVERSE, second).mul_add(BASE_INVERSE, first);
         first.mul_add(self.scales[column], sum)
+    }
+}
+
+impl PackedI24 {
+    /// `to` plus s · 2³² / K · (S₀ + 2⁻⁸ · S₁ + 2⁻¹⁶ · S₂) of one gate.
+    ///
+    /// # Safety
+    /// The machine has AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn scaled(
+        &self,
+        panel: usize,
+        gate: usize,
+        [first, second, third]: [__m512i; DIGITS],
+        to: __m512,
+    ) -> __m512 {
+        let scales = &self.scales[(panel * VECTORS + gate) * COLUMNS..][..COLUMNS];
+        // SAFETY: the caller promises the instructions; the scales of a gate were sliced.
+        unsafe {
+            let base = _mm512_set1_ps(BASE_INVERSE);
+            let second = _mm512_fmadd_ps(_mm512_cvtepi32_ps(third), base, _mm512_cvtepi32_ps(second));
+            let first = _mm512_fmadd_ps(second, base, _mm512_cvtepi32_ps(first));
+            _mm512_fmadd_ps(first, _mm512_loadu_ps(scales.as_ptr()), to)
+        }
+    }
+}
+
+/// One row of one of a gate's tiles of sums.
+///
+/// # Safety
+/// The machine has AVX-512, and the row is there.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn load(sums: *const Sums, gate: usize, tile: usize, row: usize) -> __m512i {
+    // SAFETY: as the caller promises; rows are on boundaries of 64 bytes.
+    unsafe {
+        let tile: *const [i32; ROWS_MAX * COLUMNS] = &raw const (*sums).0[gate][tile];
+        _mm512_load_si512(tile.cast::<i32>().add(row * COLUMNS).cast())
     }
 }
 

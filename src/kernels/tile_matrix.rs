@@ -31,18 +31,31 @@ pub trait TileMatrix: Sized + Send + Sync {
     /// The scalar twin of [`prepare`](Self::prepare).
     fn prepare_scalar(&self, x: &[f32], row: &mut [u8]);
 
-    /// Multiplies one panel with as many prepared rows as the tiles are shaped for.
+    /// Passes over the inputs in which a panel is multiplied.
+    const PASSES: usize;
+
+    /// Blocks of inputs in one pass.
+    fn blocks(&self) -> usize;
+
+    /// Multiplies one block of a panel with as many prepared rows as the tiles are shaped for. All blocks of all passes, in
+    /// order and with no other product between them, write the sums.
     ///
     /// # Safety
-    /// The machine has tiles, the thread's are shaped, `rows` has [`row_bytes`](Self::row_bytes) for every row of their shape,
-    /// and `sums` may be written.
+    /// The machine has tiles, the thread's are shaped, the panel, pass and block are there, `rows` has
+    /// [`row_bytes`](Self::row_bytes) for every row of their shape, and `sums` may be written.
     #[cfg(target_arch = "x86_64")]
-    unsafe fn product(&self, panel: usize, rows: &[u8], sums: *mut Self::Sums);
+    unsafe fn multiply(
+        &self,
+        panel: usize,
+        pass_and_block: [usize; 2],
+        rows: *const u8,
+        sums: *mut Self::Sums,
+    );
 
     /// Adds the product of one row, in the order of the gates.
     ///
     /// # Safety
-    /// The machine has AVX-512, and `sums` has what [`product`](Self::product) wrote for this panel and at least `row + 1` rows.
+    /// The machine has AVX-512, and `sums` has what [`multiply`](Self::multiply) wrote for this panel and at least `row + 1` rows.
     #[cfg(target_arch = "x86_64")]
     unsafe fn add(
         &self,
