@@ -78,6 +78,7 @@ pub(crate) fn benches(criterion: &mut Criterion) {
         let cases = [
             ("folded", LSTM_TABLE_BYTES_DEFAULT, Precision::F32),
             ("not folded", 0, Precision::F32),
+            ("folded bf16", LSTM_TABLE_BYTES_DEFAULT, Precision::Bf16),
             ("folded int16", LSTM_TABLE_BYTES_DEFAULT, Precision::Int16),
         ];
         for (name, table_bytes_max, precision) in cases {

@@ -52,19 +52,20 @@ def _kernels(results: dict) -> str:
         "largest difference of logits",
     ]
     failed = "".join(f"\nNot measured:\n\n```text\n{reason}\n```\n" for reason in results["failed"])
-    return "### Engines\n\n" + _table(head, rows) + "\n" + _int16(results["int16"]) + failed
+    return "### Engines\n\n" + _table(head, rows) + "\n" + _sixteen_bits(results["sixteen_bits"]) + failed
 
 
-def _int16(rows: list[dict]) -> str:
-    head = ["network, batch 32", "threads", "int16 rows/s", "f32 rows/s", "ratio (quartiles)", "labels that agree"]
+def _sixteen_bits(rows: list[dict]) -> str:
+    head = ["network, batch 32", "threads", "precision", "rows/s", "f32 rows/s", "ratio (quartiles)", "labels that agree"]
     return "### 16-bit weights against 32-bit ones, ours\n\n" + _table(
         head,
         (
             [
                 row["case"],
                 str(row["threads"]),
-                f"{statistics.median(row['int16']):,.0f}",
-                f"{statistics.median(row['f32']):,.0f}",
+                row["precision"],
+                f"{statistics.median(row['rates'][row['precision']]):,.0f}",
+                f"{statistics.median(row['rates']['f32']):,.0f}",
                 f"**{_spread(row['ratio'])}**",
                 f"{100 * row['labels_agree']:.2f} %",
             ]

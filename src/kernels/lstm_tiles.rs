@@ -23,7 +23,7 @@ use super::gemm::VECTORS;
 use super::lstm::input::{Inputs, column_scalar, columns, gate_row};
 use super::lstm::states::Shared;
 use super::lstm::{Input, Row, States, Weights};
-use super::tile_matrix::TileMatrix;
+use super::tile_matrix::{Place, TileMatrix};
 
 /// Rows of one tile: as many are computed in little more time than one.
 pub const TILE_ROWS: usize = ROWS_MAX;
@@ -120,23 +120,24 @@ impl<M: TileMatrix> Cell<M> {
     /// When a row names a state or an input that is not there, or the scratch is another cell's or for fewer rows.
     pub fn step_with(
         &self,
-        team: &mut Team,
+        (team, scratch): (&mut Team, &mut Scratch),
         (rows, input): (&[Row], Input<'_>),
         states: States<'_>,
-        scratch: &mut Scratch,
     ) {
         let (before, states) = Shared::new(states, self.width());
         let hidden = rows.iter().map(|row| &before[row.slot * self.width()..][..self.hidden]);
         self.prepare(&self.recurrent, hidden, &mut scratch.before);
         let first = match (&self.below, input) {
-            (None, input) => input,
             (Some(below), Input::Raw { values, stride }) => {
                 let inputs = rows.iter().map(|row| &values[row.input * stride..][..below.inputs()]);
                 self.prepare(below, inputs, &mut scratch.below);
                 // The sums begin with the bias alone.
                 Input::Raw { values: &[], stride: 0 }
             }
-            (Some(_), Input::Folded(_)) => panic!("an upper layer reads hidden states"),
+            (_, input) => {
+                assert!(self.below.is_none(), "an upper layer reads hidden states");
+                input
+            }
         };
         let step = Step { cell: self, rows, first, states, before: &scratch.before, below: &scratch.below };
         let load = Load {
@@ -155,9 +156,8 @@ impl<M: TileMatrix> Cell<M> {
 
     /// Writes rows in the numbers of a matrix, side by side.
     fn prepare<'a>(&self, matrix: &M, rows: impl Iterator<Item = &'a [f32]>, prepared: &mut [u8]) {
-        let mut places = prepared.chunks_exact_mut(matrix.row_bytes());
-        for row in rows {
-            let Some(place) = places.next() else { panic!("the scratch is for fewer rows") };
+        for (at, row) in rows.enumerate() {
+            let place = &mut prepared[at * matrix.row_bytes()..][..matrix.row_bytes()];
             match self.level {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: a cell has this level only where the machine does, and AVX-512 with it.
@@ -241,7 +241,7 @@ impl<M: TileMatrix> Step<'_, M> {
                     for pass in 0..M::PASSES {
                         for block in 0..matrix.blocks() {
                             // SAFETY: tiles are shaped for `height` rows, and there are as many; the sums are no other tile's.
-                            unsafe { matrix.multiply(panel, [pass, block], prepared, sums) }
+                            unsafe { matrix.multiply(Place { panel, pass, block }, prepared, sums) }
                             multiplied += 1;
                             let due = before.rows.len() * multiplied / blocks;
                             // SAFETY: the tile before has its sums; a panel is one thread's.
@@ -274,9 +274,9 @@ impl<M: TileMatrix> Step<'_, M> {
             unsafe {
                 let [mut sums] = cell.inputs.sums::<__m512, 1>(self.first, &rows, panel);
                 if let Some(below) = &cell.below {
-                    sums = below.add(panel, tile.sums[1], tile.done, sums);
+                    sums = below.add(panel, (tile.sums[1], tile.done), sums);
                 }
-                sums = cell.recurrent.add(panel, tile.sums[0], tile.done, sums);
+                sums = cell.recurrent.add(panel, (tile.sums[0], tile.done), sums);
                 self.states.update_all(&rows, &[sums], panel);
             }
             tile.done += 1;

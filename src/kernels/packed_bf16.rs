@@ -24,7 +24,7 @@ use std::arch::x86_64::{
 use super::aligned::Aligned;
 use super::amx::{COLUMNS, ROW_BYTES, ROWS_MAX, TILE_BYTES};
 use super::gemm::VECTORS;
-use super::tile_matrix::TileMatrix;
+use super::tile_matrix::{Place, TileMatrix};
 
 /// Bytes of a number.
 const BYTES: usize = 2;
@@ -124,7 +124,7 @@ impl TileMatrix for PackedBf16 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn multiply(&self, panel: usize, [_, block]: [usize; 2], rows: *const u8, sums: *mut Sums) {
+    unsafe fn multiply(&self, Place { panel, block, .. }: Place, rows: *const u8, sums: *mut Sums) {
         let tiles = (panel * self.blocks + block) * VECTORS;
         // SAFETY: the caller promises the instructions, tiles shaped for the rows, that the block is there, `row_bytes` for each
         // of the rows, and room for the sums. A block of a row is `ROW_BYTES`, one of a panel four tiles.
@@ -175,8 +175,7 @@ impl TileMatrix for PackedBf16 {
     unsafe fn add(
         &self,
         _: usize,
-        sums: *const Sums,
-        row: usize,
+        (sums, row): (*const Sums, usize),
         mut to: [__m512; VECTORS],
     ) -> [__m512; VECTORS] {
         for (gate, to) in to.iter_mut().enumerate() {

@@ -28,7 +28,7 @@ use std::arch::x86_64::{
 use super::aligned::Aligned;
 use super::amx::{COLUMNS, ROW_BYTES, ROWS_MAX, TILE_BYTES};
 use super::gemm::VECTORS;
-use super::tile_matrix::TileMatrix;
+use super::tile_matrix::{Place, TileMatrix};
 
 /// Digits of a number.
 const DIGITS: usize = 3;
@@ -136,7 +136,8 @@ impl TileMatrix for PackedI24 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn multiply(&self, panel: usize, [gate, block]: [usize; 2], rows: *const u8, sums: *mut Sums) {
+    unsafe fn multiply(&self, place: Place, rows: *const u8, sums: *mut Sums) {
+        let Place { panel, pass: gate, block } = place;
         let tiles = ((panel * VECTORS + gate) * self.blocks + block) * DIGITS;
         // SAFETY: the caller promises the instructions, tiles shaped for the rows, that the gate and the block are there,
         // `row_bytes` for each of the rows, and room for the sums. A block of a row is three digits of `BLOCK` bytes, one of a
@@ -190,16 +191,15 @@ impl TileMatrix for PackedI24 {
     unsafe fn add(
         &self,
         panel: usize,
-        sums: *const Sums,
-        row: usize,
+        (sums, row): (*const Sums, usize),
         mut to: [__m512; VECTORS],
     ) -> [__m512; VECTORS] {
-        for gate in 0..VECTORS {
+        for (gate, to) in to.iter_mut().enumerate() {
             // SAFETY: the caller promises the instructions, and the sums of the row.
             unsafe {
                 let magnitudes =
                     [load(sums, gate, 0, row), load(sums, gate, 1, row), load(sums, gate, 2, row)];
-                to[gate] = self.scaled(panel, gate, magnitudes, to[gate]);
+                *to = self.scaled(panel * VECTORS + gate, magnitudes, *to);
             }
         }
         to
@@ -224,20 +224,14 @@ impl TileMatrix for PackedI24 {
 }
 
 impl PackedI24 {
-    /// `to` plus s · 2³² / K · (S₀ + 2⁻⁸ · S₁ + 2⁻¹⁶ · S₂) of one gate.
+    /// `to` plus s · 2³² / K · (S₀ + 2⁻⁸ · S₁ + 2⁻¹⁶ · S₂) of one gate of all panels.
     ///
     /// # Safety
     /// The machine has AVX-512.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn scaled(
-        &self,
-        panel: usize,
-        gate: usize,
-        [first, second, third]: [__m512i; DIGITS],
-        to: __m512,
-    ) -> __m512 {
-        let scales = &self.scales[(panel * VECTORS + gate) * COLUMNS..][..COLUMNS];
+    unsafe fn scaled(&self, gate: usize, [first, second, third]: [__m512i; DIGITS], to: __m512) -> __m512 {
+        let scales = &self.scales[gate * COLUMNS..][..COLUMNS];
         // SAFETY: the caller promises the instructions; the scales of a gate were sliced.
         unsafe {
             let base = _mm512_set1_ps(BASE_INVERSE);

@@ -6,6 +6,17 @@ use std::arch::x86_64::__m512;
 #[cfg(target_arch = "x86_64")]
 use super::gemm::VECTORS;
 
+/// A block of inputs in one pass over a panel.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// 16 units by their four gates.
+    pub panel: usize,
+    /// Which pass over the inputs.
+    pub pass: usize,
+    /// Which block of inputs.
+    pub block: usize,
+}
+
 /// A matrix in panels of 16 units by their four gates, packed for the tiles of [`amx`](super::amx). Implementations of the
 /// methods with vectors are `#[inline(always)]`, to land in the caller's instruction set.
 pub trait TileMatrix: Sized + Send + Sync {
@@ -41,16 +52,10 @@ pub trait TileMatrix: Sized + Send + Sync {
     /// order and with no other product between them, write the sums.
     ///
     /// # Safety
-    /// The machine has tiles, the thread's are shaped, the panel, pass and block are there, `rows` has
+    /// The machine has tiles, the thread's are shaped, the place is inside of the matrix, `rows` has
     /// [`row_bytes`](Self::row_bytes) for every row of their shape, and `sums` may be written.
     #[cfg(target_arch = "x86_64")]
-    unsafe fn multiply(
-        &self,
-        panel: usize,
-        pass_and_block: [usize; 2],
-        rows: *const u8,
-        sums: *mut Self::Sums,
-    );
+    unsafe fn multiply(&self, place: Place, rows: *const u8, sums: *mut Self::Sums);
 
     /// Adds the product of one row, in the order of the gates.
     ///
@@ -60,8 +65,7 @@ pub trait TileMatrix: Sized + Send + Sync {
     unsafe fn add(
         &self,
         panel: usize,
-        sums: *const Self::Sums,
-        row: usize,
+        sums_and_row: (*const Self::Sums, usize),
         to: [__m512; VECTORS],
     ) -> [__m512; VECTORS];
 

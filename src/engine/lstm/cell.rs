@@ -172,11 +172,11 @@ impl Cell {
             }
             Self::Int24(cell) => {
                 let states = lstm::States { before: &before.values, after: &mut after.values, cells };
-                cell.step_with(team, (rows, source.values()), states, scratch);
+                cell.step_with((team, scratch), (rows, source.values()), states);
             }
             Self::Bf16(cell) => {
                 let states = lstm::States { before: &before.values, after: &mut after.values, cells };
-                cell.step_with(team, (rows, source.values()), states, scratch);
+                cell.step_with((team, scratch), (rows, source.values()), states);
             }
             Self::Int16(cell) => {
                 let input = match source {

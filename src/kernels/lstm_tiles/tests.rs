@@ -162,7 +162,7 @@ fn has_the_bits_of_plain_loops<M: TileMatrix>(add: Add, company: Company) -> Res
         for (cell, input) in [(&first, Input::Folded(&folded)), (&first, raw), (&upper, raw)] {
             let (mut after, mut cells) = (vec![f32::NAN; rows * width], c.clone());
             let states = States { before: &h, after: &mut after, cells: &mut cells };
-            cell.step_with(&mut Team::default(), (&batch, input), states, &mut scratch);
+            cell.step_with((&mut Team::default(), &mut scratch), (&batch, input), states);
             for row in &batch {
                 let at = row.slot * width;
                 let state = State { h: &h[at..][..hidden], c: &c[at..] };
@@ -220,7 +220,7 @@ proptest! {
             let [alone, together] = [&mut Team::default(), &mut team].map(|team| {
                 let (mut after, mut cells) = (vec![0.0; rows * width], c.clone());
                 let states = States { before: &h, after: &mut after, cells: &mut cells };
-                cell.step_with(team, (&batch, input), states, &mut scratch);
+                cell.step_with((team, &mut scratch), (&batch, input), states);
                 (after, cells)
             });
             let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -253,7 +253,7 @@ fn stays_near_exact_arithmetic<M: TileMatrix>(bound: f64) {
                 let x = [(token as f32 * 0.7).sin() * 3.0];
                 let states = States { before: &before, after: &mut after, cells: &mut cells };
                 let batch = ([Row { slot: 0, input: 0 }], Input::Raw { values: &x, stride: 1 });
-                cell.step_with(&mut Team::default(), (&batch.0, batch.1), states, &mut scratch);
+                cell.step_with((&mut Team::default(), &mut scratch), (&batch.0, batch.1), states);
                 std::mem::swap(&mut before, &mut after);
                 let sum = |row: usize| {
                     let products = recurrent[row * hidden..][..hidden].iter().zip(&h);
@@ -298,7 +298,7 @@ fn a_state_that_is_no_number_stays_one_in_its_row_and_unit() {
         let states = States { before: &before, after: &mut after, cells: &mut cells };
         let batch = [0, 1].map(|slot| Row { slot, input: 0 });
         let input = Input::Raw { values: &[0.5; 3], stride: 3 };
-        cell.step_with(&mut Team::default(), (&batch, input), states, &mut scratch);
+        cell.step_with((&mut Team::default(), &mut scratch), (&batch, input), states);
         assert!(after[4].is_nan() && cells[4].is_nan(), "{level:?}");
         assert!(after[width..].iter().chain(&cells[width..]).all(|value| value.is_finite()), "{level:?}");
     }
