@@ -1,12 +1,16 @@
 //! Servers in every state that the table needs, each at a port of its own, and the table's questions to them.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
+use axum::Router;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
@@ -20,13 +24,12 @@ use sconce::pipeline::{self, Pipeline};
 use sconce::registry::{Registry, Source, State};
 use sconce::value::Task;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::When;
 use super::contracts::{Call, Sent};
-use crate::support::client::Client;
-use crate::support::door::{Directory, config, gateway, parts};
+use crate::support::door::{Ask, Directory, Served, config, parts};
 use crate::support::grpc::Remote;
+use crate::support::held::{Held, until_queued};
 use crate::support::models;
 
 /// Milliseconds that a caller whose deadline passes waits.
@@ -47,7 +50,7 @@ pub(crate) enum Place {
     Loading,
     /// The same, draining.
     Draining,
-    /// The only worker computes for minutes.
+    /// The only worker is held: a row that comes waits.
     Busy,
     /// The same, and every place in the queue is taken.
     Full,
@@ -66,13 +69,15 @@ pub(crate) struct Reply {
 pub(super) struct Places {
     at: BTreeMap<Place, SocketAddr>,
     http: Legacy<HttpConnector, Full<Bytes>>,
-    /// The server whose worker computes for long.
-    busy: Gateway,
-    /// Requests that are not answered while the test runs.
-    held: Vec<JoinHandle<u16>>,
+    /// The server whose worker is held.
+    busy: Served,
+    /// Goes on with it.
+    _held: Held<'static>,
+    /// The request whose rows fill the queue.
+    filling: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// Ends the loading.
     _gate: mpsc::SyncSender<()>,
-    _folders: [tempfile::TempDir; 2],
+    _folder: tempfile::TempDir,
 }
 
 /// A models directory whose model `waiting` is loaded when the gate opens, which it does at the end.
@@ -147,15 +152,20 @@ async fn listen(gateway: Gateway) -> SocketAddr {
 
 impl Places {
     pub(super) async fn open() -> Self {
-        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let folder = tempfile::tempdir().unwrap();
         let (gate, gated) = mpsc::sync_channel(1);
         let shelf: Option<Arc<dyn Shelf>> = Some(Arc::new(Brought));
         let well = Gateway::from(Parts { shelf, ..parts(small("sentiment")) });
-        load_all_but_one(&well, folders[0].path(), gated).await;
+        load_all_but_one(&well, folder.path(), gated).await;
         let draining = like(&well, small("sentiment"));
         draining.draining.store(true, Ordering::Release);
-        let busy = slow(folders[1].path());
-        let long = listen(busy.clone()).await;
+        let busy = busy();
+        let held = {
+            let door = busy.door.clone();
+            let two = move || texts(door.clone(), 2);
+            Held::by("sentiment", two).await
+        };
+        let long = listen(busy.gateway.clone()).await;
         let at = BTreeMap::from([
             (Place::Refused, listen(like(&well, small("broken"))).await),
             (Place::Loading, listen(like(&well, small("waiting"))).await),
@@ -165,50 +175,20 @@ impl Places {
             (Place::Full, long),
         ]);
         let http = Legacy::builder(TokioExecutor::new()).build_http();
-        let mut places = Self { at, http, busy, held: Vec::new(), _gate: gate, _folders: folders };
-        // One is computed, and the other shows that it is.
-        for _ in 0..2 {
-            places.hold(&"good film ".repeat(6_500));
-        }
-        while places.queued() < 1 {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-        places
-    }
-
-    /// Sends a text that is not answered before the first one is computed.
-    fn hold(&mut self, text: &str) {
-        let client = Client::new(self.at[&Place::Busy]);
-        let asked = serde_json::json!({ "input": text });
-        self.held.push(tokio::spawn(async move {
-            client.post_json("/v1/text/classify", &asked).await.status.as_u16()
-        }));
-    }
-
-    /// Rows that wait.
-    fn queued(&self) -> usize {
-        self.busy.registry.resolve("sentiment", None).unwrap().handle.queued()
+        Self { at, http, busy, _held: held, filling: None, _gate: gate, _folder: folder }
     }
 
     /// Takes every place in the queue.
     pub(super) async fn fill(&mut self) {
-        for _ in 0..2 * QUEUE_ROWS {
-            self.hold("good film");
-        }
-        while self.queued() < QUEUE_ROWS {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        let door = self.busy.door.clone();
+        let filling = self.filling.insert(Box::pin(texts(door, QUEUE_ROWS)));
+        until_queued(&self.busy, ("sentiment", QUEUE_ROWS), filling.as_mut()).await;
     }
 
-    /// Nothing that was to wait has been answered meanwhile.
-    pub(super) async fn check_held(&mut self) {
-        for held in self.held.drain(..) {
-            if held.is_finished() {
-                assert_eq!(held.await.unwrap(), 429, "a text was computed too fast to hold the queue");
-            } else {
-                held.abort();
-            }
-        }
+    /// The queue is as full as it was made: of what was asked there, nothing joined it.
+    pub(super) fn check_full(&self) {
+        let pipeline = &self.busy.gateway.registry.resolve("sentiment", None).unwrap().handle;
+        assert_eq!(pipeline.queued(), QUEUE_ROWS);
     }
 
     pub(super) async fn ask(&self, when: When, sent: &Sent) -> Reply {
@@ -218,7 +198,7 @@ impl Places {
             Call::Infer(request) => {
                 let mut request = tonic::Request::new(request.clone());
                 if when == When::DeadlinePassed {
-                    request.set_timeout(std::time::Duration::from_millis(WAIT_MS));
+                    request.set_timeout(Duration::from_millis(WAIT_MS));
                 }
                 reply_of_call(
                     Remote::to(address)
@@ -340,20 +320,20 @@ async fn load_all_but_one(gateway: &Gateway, folder: &Path, gated: mpsc::Receive
     };
     // Models are loaded in the order of their names.
     while !loading(&gateway.registry) {
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// A server that computes a long text for long, one row at a time.
-fn slow(folder: &Path) -> Gateway {
-    models::slow_text(folder, "sentiment");
-    let gateway = gateway(config());
-    let pipeline = pipeline::Config {
-        device: DeviceChoice::Cpu,
-        engine_rows: Some(1),
-        queue_rows_max: QUEUE_ROWS,
-        ..pipeline::Config::default()
-    };
-    gateway.registry.reconcile(&Directory::new(folder, pipeline));
-    gateway
+/// A server with one worker, to be held, and a queue whose rows wait for longer than any test takes.
+fn busy() -> Served {
+    let hour = Duration::from_hours(1);
+    let config = Config { deadline_default: hour, deadline_max: hour, ..config() };
+    Served::with_queue(config, QUEUE_ROWS, |folder| {
+        models::tiny_text(folder, "sentiment", 1);
+    })
+}
+
+/// Asks about so many texts in one request, whose answer nobody looks at.
+async fn texts(door: Router, count: usize) {
+    Ask::json("/v1/text/classify", &serde_json::json!({ "input": vec!["good"; count] })).of(&door).await;
 }

@@ -70,7 +70,13 @@ impl<'a> Held<'a> {
             let gate = Arc::new(Gate { worker, state: Mutex::default(), opened: Condvar::new() });
             let waker = Waker::from(Arc::clone(&gate));
             let mut caller = Box::pin(ask());
-            while caller.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            loop {
+                assert!(begun.elapsed() < HANGING, "the worker is never held");
+                // To a task that polls on and on without going back to its runtime, nothing is ever ready.
+                tokio::task::yield_now().await;
+                if caller.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                    break;
+                }
                 let held = loop {
                     if let Some(held) = gate.holds() {
                         break held;
@@ -102,7 +108,11 @@ impl Drop for Held<'_> {
 }
 
 /// Polls what is asked until so many rows wait for the model.
-pub async fn until_queued<F: Future>(served: &Served, (model, rows): (&str, usize), mut asked: Pin<&mut F>) {
+pub async fn until_queued<F: Future + ?Sized>(
+    served: &Served,
+    (model, rows): (&str, usize),
+    mut asked: Pin<&mut F>,
+) {
     let pipeline = &served.gateway.registry.resolve(model, None).unwrap().handle;
     let begun = Instant::now();
     std::future::poll_fn(|context| {

@@ -30,32 +30,15 @@ pub fn tiny_image(models: &Path, name: &str, seed: u64) -> Version {
     publish(&models.join(name), &image_draft(seed)).unwrap()
 }
 
-/// Publishes a text model of the same kind that reads a long text for seconds at least: it holds a queue.
-pub fn slow_text(models: &Path, name: &str) -> Version {
-    let size = Size { hidden_dim: 512, layers: 2, tokens_max: sconce::limits::TEXT_TOKENS_MAX };
-    publish(&models.join(name), &text_draft_of(size, 1)).unwrap()
-}
-
 /// What [`tiny_text`] publishes.
 pub fn text_draft(seed: u64) -> Draft {
-    text_draft_of(Size { hidden_dim: 5, layers: 1, tokens_max: 32 }, seed)
-}
-
-/// How large a text model is.
-struct Size {
-    hidden_dim: usize,
-    layers: usize,
-    tokens_max: usize,
-}
-
-fn text_draft_of(Size { hidden_dim, layers, tokens_max }: Size, seed: u64) -> Draft {
     let recipe = Recipe { frequency_min: 1, ..Recipe::default() };
     let tokenizer = recipe.train(&mut TEXTS.into_iter()).unwrap();
     let architecture = Architecture::LstmClassifier(lstm::Config {
         vocabulary: tokenizer.vocabulary(),
         embedding_dim: 6,
-        hidden_dim,
-        layers,
+        hidden_dim: 5,
+        layers: 1,
         bidirectional: false,
         pooling: lstm::Pooling::Last,
         dropout: 0.0,
@@ -64,7 +47,7 @@ fn text_draft_of(Size { hidden_dim, layers, tokens_max }: Size, seed: u64) -> Dr
     let manifest = Manifest {
         task: Task::TextClassification,
         labels: ["negative", "positive"].map(String::from).into(),
-        input: InputPreparation::Text(TextInput { tokens_max }),
+        input: InputPreparation::Text(TextInput { tokens_max: 32 }),
         ..manifest(architecture)
     };
     let golden = TEXTS.map(|text| GoldenInput::Text(text.into()));
