@@ -26,6 +26,11 @@ pub const JSON_VALUES_MAX: usize = 16_384;
 pub const JSON_MEMBERS_MAX: usize = 64;
 /// Inputs in one request.
 pub const REQUEST_INPUTS_MAX: usize = 256;
+/// Fields of a gRPC message, each of a list counted: far more inputs and outputs than any model has. An input of 2 bytes
+/// becomes one of 300.
+pub const MESSAGE_FIELDS_MAX: usize = 1024;
+/// Byte strings among the typed elements of a gRPC message: 2 MiB, when they are empty.
+pub const MESSAGE_STRINGS_MAX: usize = 65_536;
 /// Parts of a multipart body.
 pub const MULTIPART_PARTS_MAX: usize = 64;
 /// Connections open at once, by default.
@@ -291,6 +296,7 @@ const _: () =
 const _: () =
     assert!(ENGINE_ROWS_AUTO_CPU_MAX <= ENGINE_ROWS_MAX && ENGINE_ROWS_AUTO_DEVICE_MAX <= ENGINE_ROWS_MAX);
 const _: () = assert!(REQUEST_INPUTS_MAX <= QUEUE_ROWS_DEFAULT);
+const _: () = assert!(REQUEST_INPUTS_MAX <= MESSAGE_STRINGS_MAX);
 const _: () = assert!(DEADLINE_MS_DEFAULT <= DEADLINE_MS_MAX);
 const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
 const _: () =

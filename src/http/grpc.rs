@@ -6,6 +6,7 @@
 
 mod arrival;
 mod call;
+mod codec;
 mod config;
 mod contents;
 mod health;

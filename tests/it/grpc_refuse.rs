@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 use crate::support::door::{Ask, Served, config};
 use crate::support::grpc::inference::infer_parameter::ParameterChoice;
-use crate::support::grpc::inference::model_infer_request::InferRequestedOutputTensor;
+use crate::support::grpc::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 use crate::support::grpc::inference::{
     CudaSharedMemoryRegisterRequest, CudaSharedMemoryRegisterResponse, InferParameter, ModelInferRequest,
     ModelReadyRequest, ModelReadyResponse, ServerLiveRequest, ServerLiveResponse,
@@ -241,6 +241,20 @@ async fn a_message_that_is_too_large_is_refused_compressed_or_not() {
     assert_eq!(zipped.code(), Code::ResourceExhausted, "{zipped:?}");
     let fits = Compressed::of(&exact(1500)).ask(&served.door).await;
     assert_eq!(fits.code(), Code::Ok, "{fits:?}");
+}
+
+#[tokio::test]
+async fn a_message_of_very_many_fields_is_refused_before_it_takes_memory() {
+    let (served, client) = served(config());
+    let many =
+        |count| ModelInferRequest { inputs: vec![InferInputTensor::default(); count], ..text(b"good") };
+    let status = client.infer(many(1024)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert_eq!(status.message(), "the message has more than the 1024 fields that are taken");
+    let zipped = Compressed::of(&many(1_000_000)).ask(&served.door).await;
+    assert_eq!(zipped.message(), status.message());
+    let fits = client.infer(many(1000)).await.unwrap_err();
+    assert!(fits.message().starts_with("unknown datatype '' of input ''"), "{fits:?}");
 }
 
 /// A call whose message is compressed by hand.

@@ -13,6 +13,11 @@ use tonic::client::GrpcService;
 use tonic::{IntoRequest, IntoStreamingRequest, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+/// What the generated code encodes with. The services in it are not run here: the server's own decoder stays there.
+mod codec {
+    pub(super) use tonic_prost::ProstCodec as Bounded;
+}
+
 /// The messages, from the same generated code as the server's.
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all, clippy::pedantic, unused_qualifications, reason = "a generator wrote it, for the server")]

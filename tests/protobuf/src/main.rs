@@ -40,6 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn generate(descriptors: prost_types::FileDescriptorSet, out: &Path) -> Result<String, Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(false)
+        // Beside the generated module, whose services are modules within it.
+        .codec_path("super::super::codec::Bounded")
         // Tensors are shared with the request's buffer, not copied out of it.
         .bytes(".")
         .btree_map(".")
