@@ -26,6 +26,10 @@ pub const JSON_VALUES_MAX: usize = 16_384;
 pub const JSON_MEMBERS_MAX: usize = 64;
 /// Inputs in one request.
 pub const REQUEST_INPUTS_MAX: usize = 256;
+/// Bytes of what the examples of `:classify` share, in all its copies together: twice as many as the longest texts have.
+pub const CONTEXT_BYTES_MAX: usize = 2 * REQUEST_INPUTS_MAX * TEXT_BYTES_MAX;
+/// Bytes of the answers to JSON lines: what batch transform takes at most, 100 MiB, and some.
+pub const LINES_ANSWER_BYTES_MAX: usize = 128 * MIB;
 /// Fields of a gRPC message, each of a list counted: far more inputs and outputs than any model has. An input of 2 bytes
 /// becomes one of 300.
 pub const MESSAGE_FIELDS_MAX: usize = 1024;

@@ -77,6 +77,18 @@ impl Instance {
         }
     }
 
+    /// Bytes that a copy of it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Null | Self::Bool(_) | Self::Number(_) => 0,
+                Self::Text(text) => text.len(),
+                Self::List(items) => items.iter().map(Self::bytes).sum(),
+                Self::Numbers(numbers) => size_of_val(numbers.values()),
+                Self::Object(members) => members.iter().map(|(name, value)| name.len() + value.bytes()).sum(),
+            }
+    }
+
     /// The items of a list, or the value itself when it is none.
     pub(super) fn items(self) -> Result<Vec<Self>, Self> {
         match self {

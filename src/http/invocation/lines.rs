@@ -14,11 +14,12 @@ use super::{Choice, Envelope, answer, answering};
 use crate::http::instance::Instance;
 use crate::http::problem::{Code, Problem};
 use crate::http::server::Gateway;
+use crate::limits::LINES_ANSWER_BYTES_MAX;
 
 /// Answers every line. One that fails says why in its place, and the others are answered.
 ///
 /// # Errors
-/// There is no line, or nothing was answered and the server was why.
+/// There is no line, nothing was answered and the server was why, or the answers are too large together.
 pub(super) async fn answer_each(
     gateway: &Gateway,
     choice: &Choice,
@@ -36,19 +37,21 @@ pub(super) async fn answer_each(
     let mut written = Vec::new();
     let (mut answered, mut servers) = (false, None);
     while let Some(answer) = answers.next().await {
-        match answer {
+        let line = match answer {
             Ok(line) => {
                 answered = true;
-                written.extend(line);
+                line
             }
             Err(problem) => {
                 answered |= !problem.code.is_about_the_server();
                 let error = json!({"error": {"code": problem.code.name(), "detail": problem.detail}});
-                written.extend(error.to_string().into_bytes());
                 servers.get_or_insert(problem);
+                error.to_string().into_bytes()
             }
-        }
-        written.push(b'\n');
+        };
+        put(&mut written, &line, LINES_ANSWER_BYTES_MAX)?;
+        // Lines that are refused are answered without ever waiting, and others, and the deadline, wait for that.
+        tokio::task::consume_budget().await;
     }
     match servers {
         Some(problem) if !answered => Err(problem),
@@ -87,5 +90,34 @@ fn inputs(values: &Instance) -> usize {
         Instance::List(items) => items.len().max(1),
         Instance::Numbers(numbers) => numbers.shape().first().copied().unwrap_or(1),
         _ => 1,
+    }
+}
+
+/// Adds a line to the answers.
+fn put(written: &mut Vec<u8>, line: &[u8], bytes_max: usize) -> Result<(), Problem> {
+    if written.len() + line.len() + 1 > bytes_max {
+        let detail = format!(
+            "the answers have more than {bytes_max} bytes: send fewer lines, or ask for fewer labels with top_k"
+        );
+        return Err(Problem::new(Code::TooManyInputs, detail));
+    }
+    written.extend_from_slice(line);
+    written.push(b'\n');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_lines_within_a_bound() {
+        let mut written = Vec::new();
+        put(&mut written, b"[1]", 8).unwrap();
+        put(&mut written, b"[2]", 8).unwrap();
+        let problem = put(&mut written, b"", 8).unwrap_err();
+        assert_eq!(problem.code, Code::TooManyInputs);
+        assert!(problem.detail.starts_with("the answers have more than 8 bytes"), "{}", problem.detail);
+        assert_eq!(written, b"[1]\n[2]\n");
     }
 }

@@ -100,7 +100,7 @@ pub(super) async fn answer(
     deadline: Instant,
 ) -> Result<Response, Problem> {
     let entry = resolve(gateway, &target.model, &target.selector)?;
-    let examples = ("examples", request::classify(body)?);
+    let examples = ("examples", request::classify(body, gateway.config.request_inputs_max)?);
     let answers = every_answer(gateway, &entry, examples, Asked::by_default(None, deadline)).await?;
     let timing = timing::header(answers.iter());
     let results = answers.into_iter().map(|answer| labels::rows(labels::of(answer))).collect();

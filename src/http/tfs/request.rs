@@ -1,7 +1,9 @@
 //! The bodies of `:predict` and `:classify`.
 
+use crate::http::ask::check_count;
 use crate::http::instance::Instance;
 use crate::http::problem::{Code, Problem};
+use crate::limits::CONTEXT_BYTES_MAX;
 
 /// What is to be predicted, and in which format.
 #[derive(Debug, PartialEq)]
@@ -42,8 +44,9 @@ pub(super) fn predict(body: &[u8]) -> Result<Asked, Problem> {
 /// Reads the body of `:classify`: each example with what all of them share.
 ///
 /// # Errors
-/// In the words of TensorFlow Serving.
-pub(super) fn classify(body: &[u8]) -> Result<Vec<Instance>, Problem> {
+/// In the words of TensorFlow Serving; there are more than `count_max` examples, or what they share is too large for as
+/// many copies as there are of them.
+pub(super) fn classify(body: &[u8], count_max: usize) -> Result<Vec<Instance>, Problem> {
     let mut members = object(body)?;
     check_signature(&mut members)?;
     let shared = match take(&mut members, "context") {
@@ -55,6 +58,14 @@ pub(super) fn classify(body: &[u8]) -> Result<Vec<Instance>, Problem> {
     let examples = examples.items().map_err(|_| invalid("Expecting 'examples' value to be an array/list"))?;
     if examples.is_empty() {
         return Err(invalid("'examples' value is an empty list: expected at least one"));
+    }
+    check_count(examples.len(), count_max)?;
+    let bytes: usize = shared.iter().map(|(name, value)| name.len() + value.bytes()).sum();
+    if bytes.saturating_mul(examples.len()) > CONTEXT_BYTES_MAX {
+        return Err(invalid(format!(
+            "'context' is too large for {} examples, each of which has it: at most {CONTEXT_BYTES_MAX} bytes altogether",
+            examples.len()
+        )));
     }
     let whole = |(index, example): (usize, Instance)| match example {
         Instance::Object(features) => {
@@ -126,10 +137,24 @@ mod tests {
 
     #[test]
     fn an_example_has_its_features_and_the_shared_ones() {
-        let examples = classify(br#"{"context": {"a": "x"}, "examples": [{}, {"b": "y"}]}"#).unwrap();
+        let examples = classify(br#"{"context": {"a": "x"}, "examples": [{}, {"b": "y"}]}"#, 2).unwrap();
         let a = || ("a".to_owned(), text("x"));
         let both = Instance::Object(vec![("b".to_owned(), text("y")), a()]);
         assert_eq!(examples, [Instance::Object(vec![a()]), both]);
+    }
+
+    #[test]
+    fn what_examples_share_is_copied_within_bounds() {
+        let body = |bytes: usize, examples: usize| {
+            let examples = vec!["{}"; examples].join(",");
+            format!(r#"{{"context": {{"a": "{}"}}, "examples": [{examples}]}}"#, "x".repeat(bytes))
+        };
+        let longest = body(crate::limits::TEXT_BYTES_MAX, 256);
+        assert_eq!(classify(longest.as_bytes(), 256).unwrap().len(), 256);
+        let large = classify(body(1_000_000, 256).as_bytes(), 256).unwrap_err().detail;
+        assert!(large.starts_with("'context' is too large for 256 examples"), "{large}");
+        let many = classify(body(1_000_000, 16_000).as_bytes(), 256).unwrap_err();
+        assert_eq!(many.code, Code::TooManyInputs);
     }
 
     #[test]
@@ -158,7 +183,7 @@ mod tests {
             ),
             (r#"{"context": 1}"#, "'context' is a number, expected an object"),
         ] {
-            assert_eq!(classify(body.as_bytes()).unwrap_err().detail, detail, "{body}");
+            assert_eq!(classify(body.as_bytes(), 2).unwrap_err().detail, detail, "{body}");
         }
     }
 }
