@@ -89,11 +89,12 @@ impl Instance {
             }
     }
 
-    /// The items of a list, or the value itself when it is none.
+    /// The items of a list, or the value itself when it is none. Of very many numbers they are as many as tell that they
+    /// are more than a request may bring.
     pub(super) fn items(self) -> Result<Vec<Self>, Self> {
         match self {
             Self::List(items) => Ok(items),
-            Self::Numbers(numbers) => Ok(numbers.items()),
+            Self::Numbers(numbers) => Ok(numbers.inputs()),
             other => Err(other),
         }
     }

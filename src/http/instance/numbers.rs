@@ -1,6 +1,7 @@
 //! Nested lists of numbers of one shape, kept flat.
 
 use super::Instance;
+use crate::limits::REQUEST_INPUTS_MAX;
 
 /// Numbers of a shape, the last dimension running fastest.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +21,16 @@ impl Numbers {
         &self.values
     }
 
+    /// What is at each place of the outermost list, as far as a request may bring inputs, and one more where there are
+    /// more: a million numbers, each as a value of its own, would take many times as much.
+    pub(in crate::http) fn inputs(mut self) -> Vec<Instance> {
+        let size = self.shape.iter().skip(1).product::<usize>().max(1);
+        self.values.truncate((REQUEST_INPUTS_MAX + 1).saturating_mul(size));
+        self.items()
+    }
+
     /// What is at each place of the outermost list.
-    pub(in crate::http) fn items(self) -> Vec<Instance> {
+    fn items(self) -> Vec<Instance> {
         let Some((_, inner)) = self.shape.split_first() else { return Vec::new() };
         if inner.is_empty() {
             return self.values.into_iter().map(|value| Instance::Number(value.into())).collect();
@@ -162,5 +171,16 @@ mod tests {
         let rows = numbers("[[1, 2], [3, 4]]").items();
         assert_eq!(rows, [parse("[1, 2]"), parse("[3, 4]")]);
         assert_eq!(numbers("[1, 2]").items(), [Instance::Number(1.0), Instance::Number(2.0)]);
+        assert_eq!(numbers("[[1, 2], [3, 4]]").inputs(), rows);
+    }
+
+    #[test]
+    fn of_very_many_items_those_are_made_that_tell_that_they_are_too_many() {
+        for item in ["1", "[1, 2]"] {
+            let many = numbers(&format!("[{}{item}]", format!("{item},").repeat(10_000)));
+            let inputs = many.inputs();
+            assert_eq!(inputs.len(), REQUEST_INPUTS_MAX + 1);
+            assert_eq!(inputs.last(), Some(&parse(item)));
+        }
     }
 }

@@ -33,7 +33,7 @@ impl Instance {
     pub(in crate::http) fn one_or_many(self, takes: &InputPreparation) -> OneOrMany {
         match self {
             Self::List(items) => OneOrMany::Many(items),
-            Self::Numbers(numbers) if is_batch(&numbers, takes) => OneOrMany::Many(numbers.items()),
+            Self::Numbers(numbers) if is_batch(&numbers, takes) => OneOrMany::Many(numbers.inputs()),
             one => OneOrMany::One(one),
         }
     }
