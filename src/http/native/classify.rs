@@ -33,8 +33,8 @@ use crate::value::Task;
         ("model" = Option<String>, Query, description = "The model that answers; a field of the JSON body as well"),
         ("version" = Option<String>, Query, description = "The version that answers; without it the latest ready"),
         ("top_k" = Option<usize>, Query, minimum = 1, description = "Labels wanted; without it all"),
-        ("x-request-timeout-ms" = Option<u64>, Header, description = "Milliseconds from the end of the request to \
-            its answer; after them it is given up with 504"),
+        ("x-request-timeout-ms" = Option<u64>, Header, minimum = 1, description = "Milliseconds from the end of the \
+            request to its answer; after them it is given up with 504"),
     ),
     request_body(content(
         (ClassifyRequest = "application/json", examples(
@@ -75,8 +75,8 @@ pub(super) async fn classify_text(
         ("model" = Option<String>, Query, description = "The model that answers; a field of JSON and forms as well"),
         ("version" = Option<String>, Query, description = "The version that answers; without it the latest ready"),
         ("top_k" = Option<usize>, Query, minimum = 1, description = "Labels wanted; without it all"),
-        ("x-request-timeout-ms" = Option<u64>, Header, description = "Milliseconds from the end of the request to \
-            its answer; after them it is given up with 504"),
+        ("x-request-timeout-ms" = Option<u64>, Header, minimum = 1, description = "Milliseconds from the end of the \
+            request to its answer; after them it is given up with 504"),
     ),
     request_body(content(
         (ClassifyRequest = "application/json", example = json!({
@@ -113,8 +113,8 @@ pub(super) async fn classify_picture(
         ("model" = Option<String>, Query, description = "The model that answers"),
         ("version" = Option<String>, Query, description = "The version that answers; without it the latest ready"),
         ("top_k" = Option<usize>, Query, minimum = 1, description = "Labels wanted; without it all"),
-        ("x-request-timeout-ms" = Option<u64>, Header, description = "Milliseconds from the end of the request to \
-            its answer; after them it is given up with 504"),
+        ("x-request-timeout-ms" = Option<u64>, Header, minimum = 1, description = "Milliseconds from the end of the \
+            request to its answer; after them it is given up with 504"),
     ),
     request_body(content((PictureBytes = "application/octet-stream"), (PictureBytes = "image/*"))),
     responses((status = 200, description = "One result", body = Classification), Refusals),
