@@ -41,10 +41,7 @@ const CARRY: i32 = 0x0080_8080;
 /// Inputs of one tile.
 const BLOCK: usize = ROW_BYTES;
 /// Inputs whose sums stay below 2³¹.
-const INPUTS_MAX: usize = (i32::MAX as usize) / (DIGITS * 128 * 128);
-
-// Layers above one of two directions read the states of both.
-const _: () = assert!(2 * crate::limits::WIDTH_MAX <= INPUTS_MAX);
+pub const INPUTS_MAX: usize = (i32::MAX as usize) / (DIGITS * 128 * 128);
 
 /// A packed matrix. Shared between threads; nothing changes it.
 #[derive(Clone, Debug)]

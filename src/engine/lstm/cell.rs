@@ -9,8 +9,12 @@ use crate::kernels::lstm::{self, Input, Row, Weights};
 use crate::kernels::lstm_i16;
 use crate::kernels::lstm_tiles::{self, Scratch};
 use crate::kernels::packed_bf16::{self, PackedBf16};
-use crate::kernels::packed_i24::PackedI24;
+use crate::kernels::packed_i24::{self, PackedI24};
 use crate::kernels::tile_matrix::TileMatrix;
+use crate::limits::WIDTH_MAX;
+
+// A layer above one of two directions reads the states of both.
+const _: () = assert!(2 * WIDTH_MAX <= packed_i24::INPUTS_MAX);
 
 /// Weights of one layer in one direction.
 #[derive(Debug)]
