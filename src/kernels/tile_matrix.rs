@@ -17,7 +17,7 @@ pub struct Place {
     pub block: usize,
 }
 
-/// A matrix in panels of 16 units by their four gates, packed for the tiles of [`amx`](super::amx). Implementations of the
+/// A matrix in panels of 16 units by their four gates, packed for the tiles of `amx`. Implementations of the
 /// methods with vectors are `#[inline(always)]`, to land in the caller's instruction set.
 pub trait TileMatrix: Sized + Send + Sync {
     /// Sums of one panel for as many rows as a tile has, as tiles are stored.
