@@ -16,8 +16,8 @@ pub enum Precision {
     /// `bf16`: an LSTM's weights in bfloat16, and its hidden states where the machine multiplies them in tiles (AMX).
     /// Elsewhere it takes as long as f32.
     Bf16,
-    /// `int16`: an LSTM's weights and hidden states in 16-bit fixed point, a scale a row of weights. Where the machine has
-    /// tiles f32 is faster, and computed instead.
+    /// `int16`: an LSTM's weights and hidden states in 16-bit fixed point, a scale a row of weights. Where the network is
+    /// computed in tiles, f32 is faster, and computed instead.
     Int16,
 }
 

@@ -8,6 +8,7 @@
 //! uses them, and gives them back, so that they are not saved at every change of threads. The instructions are
 //! written in assembly, because the language has no stable functions for them; the compiler itself never touches a tile.
 
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 /// Rows of a tile at most.
@@ -64,9 +65,9 @@ fn is_permitted() -> bool {
     false
 }
 
-/// The calling thread's tiles, for as long as this lives.
+/// The calling thread's tiles, for as long as this lives; it stays on its thread.
 #[derive(Debug)]
-pub(super) struct Tiles(());
+pub(super) struct Tiles(PhantomData<*const ()>);
 
 /// What `ldtilecfg` reads.
 #[repr(C, align(64))]
@@ -96,7 +97,7 @@ impl Tiles {
         unsafe {
             std::arch::asm!("ldtilecfg [{}]", in(reg) &raw const shape, options(nostack, preserves_flags, readonly));
         }
-        Self(())
+        Self(PhantomData)
     }
 }
 

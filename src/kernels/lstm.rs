@@ -24,6 +24,8 @@ use input::{Inputs, column_scalar, columns, gate_row};
 use states::Shared;
 
 pub(super) mod input;
+#[cfg(test)]
+pub(super) mod plain;
 pub(super) mod states;
 
 /// Rows of the highest tile: a step of fewer reads the weights for less.

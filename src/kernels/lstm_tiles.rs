@@ -235,13 +235,12 @@ impl<M: TileMatrix> Step<'_, M> {
             }
             for (tile, rows) in self.rows.chunks(height).enumerate() {
                 let mut multiplied = 0;
-                for ((matrix, prepared), sums) in matrices.iter().flatten().zip(free) {
-                    let bytes = matrix.row_bytes() * height;
-                    let prepared = prepared[tile * bytes..][..bytes].as_ptr();
+                for ((matrix, rows_of_all), sums) in matrices.iter().flatten().zip(free) {
+                    let rows = prepared(rows_of_all, *matrix, height, tile).as_ptr();
                     for pass in 0..M::PASSES {
                         for block in 0..matrix.blocks() {
                             // SAFETY: tiles are shaped for `height` rows, and there are as many; the sums are no other tile's.
-                            unsafe { matrix.multiply(Place { panel, pass, block }, prepared, sums) }
+                            unsafe { matrix.multiply(Place { panel, pass, block }, rows, sums) }
                             multiplied += 1;
                             let due = before.rows.len() * multiplied / blocks;
                             // SAFETY: the tile before has its sums; a panel is one thread's.

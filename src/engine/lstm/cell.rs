@@ -65,9 +65,9 @@ impl Cell {
         weights: Weights<'_>,
         largest: Option<f32>,
     ) -> Result<Self, LstmPlanError> {
-        let gate = heaviest_gate(hidden, weights, largest.unwrap_or(1.0));
+        let gate = || heaviest_gate(hidden, weights, largest.unwrap_or(1.0));
         // Where fixed point could hide an infinity, floats show it.
-        let tiles = level.or_below() == Level::Amx && gate <= GATE_MAX;
+        let tiles = level.or_below() == Level::Amx && gate() <= GATE_MAX;
         let first = largest.is_some();
         match precision {
             Precision::F32 | Precision::Int16 if tiles => {
@@ -79,13 +79,17 @@ impl Cell {
                 let nearest = |weights: &[f32]| -> Vec<f32> {
                     weights.iter().map(|weight| packed_bf16::nearest(*weight)).collect()
                 };
-                let recurrent = nearest(weights.recurrent);
-                let input = if first { weights.input.to_vec() } else { nearest(weights.input) };
-                let weights = Weights { input: &input, recurrent: &recurrent, bias: weights.bias };
+                let (recurrent, below) =
+                    (nearest(weights.recurrent), (!first).then(|| nearest(weights.input)));
+                let input = below.as_deref().unwrap_or(weights.input);
+                let weights = Weights { input, recurrent: &recurrent, bias: weights.bias };
                 Ok(Self::F32(lstm::Cell::new(level, hidden, weights)))
             }
-            Precision::Int16 if gate > GATE_MAX => Err(LstmPlanError::TooLarge { gate }),
             Precision::Int16 => {
+                let gate = gate();
+                if gate > GATE_MAX {
+                    return Err(LstmPlanError::TooLarge { gate });
+                }
                 let pack = if first { lstm_i16::Cell::first } else { lstm_i16::Cell::upper };
                 Ok(Self::Int16(pack(level, hidden, weights)))
             }

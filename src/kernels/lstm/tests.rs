@@ -1,52 +1,14 @@
 //! The step against plain loops, in every company.
 
+use super::plain::{Plain, State, add, values};
 use super::*;
-use crate::kernels::gates::update;
 use proptest::prelude::*;
 use std::sync::Arc;
 
 use crate::kernels::crew::{Ahead, Crew};
 
-/// Values that are many different roundings, the same for the same seed.
-fn values(seed: usize, len: usize) -> Vec<f32> {
-    (0..len).map(|index| ((index * 7919 + seed * 104_729) as f32 * 0.001).sin()).collect()
-}
-
-/// One layer in PyTorch's layout, and plain loops over it.
-struct Plain {
-    hidden: usize,
-    inputs: usize,
-    input: Vec<f32>,
-    recurrent: Vec<f32>,
-    bias: Vec<f32>,
-}
-
-impl Plain {
-    fn new(hidden: usize, inputs: usize) -> Self {
-        let (input, recurrent) = (values(1, 4 * hidden * inputs), values(2, 4 * hidden * hidden));
-        Self { hidden, inputs, input, recurrent, bias: values(3, 4 * hidden) }
-    }
-
-    fn cell(&self, level: Level) -> Cell {
-        let weights = Weights { input: &self.input, recurrent: &self.recurrent, bias: &self.bias };
-        Cell::new(level, self.hidden, weights)
-    }
-
-    fn step(&self, x: &[f32], h: &[f32], c: &[f32]) -> Vec<(f32, f32)> {
-        let unit = |unit: usize| {
-            let sums = [0, 1, 2, 3].map(|gate| {
-                let row = gate * self.hidden + unit;
-                let sum = add(self.bias[row], x, &self.input[row * self.inputs..]);
-                add(sum, h, &self.recurrent[row * self.hidden..])
-            });
-            update(c[unit], sums)
-        };
-        (0..self.hidden).map(unit).collect()
-    }
-}
-
-fn add(sum: f32, x: &[f32], weights: &[f32]) -> f32 {
-    x.iter().zip(weights).fold(sum, |sum, (x, weight)| x.mul_add(*weight, sum))
+fn cell(plain: &Plain<f32>, level: Level) -> Cell {
+    Cell::new(level, plain.hidden, plain.weights())
 }
 
 proptest! {
@@ -58,11 +20,11 @@ proptest! {
     fn a_row_has_the_bits_of_plain_loops_in_any_company(
         rows in 1_usize..20, hidden in 1_usize..50, inputs in 1_usize..20, seed in 0_usize..1000,
     ) {
-        let plain = Plain::new(hidden, inputs);
+        let plain = Plain::new(add, hidden, inputs);
         let tokens = 7;
         let x = values(seed, tokens * inputs);
         for level in Level::available() {
-            let cell = plain.cell(level);
+            let cell = cell(&plain, level);
             let folded = cell.fold(&x);
             let width = cell.width();
             let (h, c) = (values(seed + 1, rows * width), values(seed + 2, rows * width));
@@ -74,7 +36,7 @@ proptest! {
                 cell.step(&batch, input, States { before: &h, after: &mut after, cells: &mut cells });
                 for row in &batch {
                     let (first, x) = (row.slot * width, &x[row.input * inputs..][..inputs]);
-                    let expected = plain.step(x, &h[first..][..hidden], &c[first..][..hidden]);
+                    let expected = plain.first(x, &State { h: &h[first..][..hidden], c: &c[first..][..hidden] });
                     for (unit, (c, h)) in expected.into_iter().enumerate() {
                         prop_assert_eq!(cells[first + unit].to_bits(), c.to_bits(), "{:?} {:?}", level, row);
                         prop_assert_eq!(after[first + unit].to_bits(), h.to_bits(), "{:?} {:?}", level, row);
@@ -94,10 +56,10 @@ proptest! {
         rows in 1_usize..9, hidden in 100_usize..200, helpers in 1_usize..4,
         steps in prop::collection::vec((0_usize..4, any::<bool>()), 1..20),
     ) {
-        let plain = Plain::new(hidden, 3);
+        let plain = Plain::new(add, hidden, 3);
         let x = values(5, 7 * 3);
         for level in Level::available() {
-            let cell = plain.cell(level);
+            let cell = cell(&plain, level);
             let width = cell.width();
             let mut team = Team::of(Arc::new(Crew::new(helpers, 0)));
             let (mut h, mut c) = (values(6, rows * width), values(7, rows * width));
@@ -127,7 +89,7 @@ proptest! {
 #[test]
 fn values_above_the_hidden_units_stay_0_and_other_slots_untouched() {
     for level in Level::available() {
-        let cell = Plain::new(5, 3).cell(level);
+        let cell = cell(&Plain::new(add, 5, 3), level);
         let width = cell.width();
         let (before, mut after, mut cells) =
             (vec![0.0; 3 * width], vec![0.0; 3 * width], vec![0.0; 3 * width]);
