@@ -35,7 +35,12 @@ impl Level {
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
-            Self::Amx => Self::Avx512.is_available() && super::amx::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => {
+                is_x86_feature_detected!("avx512vbmi")
+                    && Self::Avx512.is_available()
+                    && super::amx::is_available()
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f")
@@ -47,7 +52,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512 | Self::Avx2 => false,
+            Self::Amx | Self::Avx512 | Self::Avx2 => false,
             Self::Scalar => true,
         }
     }

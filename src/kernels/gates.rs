@@ -1,58 +1,72 @@
 //! Sigmoid and tanh as fractions, for the tail of the LSTM step: a few 1e-7 from the true value, and divided once.
 //!
-//! Sketch, a vector: 2^n · (1 + p(r)) with n = round(y), r = y − n in powers of two: a multiplication, 2 to clamp, 2 to
+//! Sketch, a vector: 2^n · (1 − p(r)) with n = round(y), r = y − n in powers of two: a multiplication, 2 to clamp, 2 to
 //! reduce, 6 for p, and scaling; 13 operations where [`activation`](super::activation) needs 17 and a division, because
 //! near saturation it keeps the digits of what is about to be rounded away. With σ(x) = 1 / (1 + e^−x) and
 //! tanh(x) = (1 − e^−2x) / (1 + e^−2x), the new cell is one fraction and the new hidden state another: two divisions
 //! instead of five. The clamps keep the products of divisors below 2^100.
 //!
-//! p(r) / r is the polynomial of degree 5 nearest to (2^r − 1) / r on |r| ≤ ½, 2^-26 off, found by Lawson's iteration.
+//! p(r) / r is the polynomial of degree 5 nearest to (1 − 2^r) / r on |r| ≤ ½, 2^-26 off, found by Lawson's iteration.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 #![expect(clippy::many_single_char_names, reason = "the formula's own names")]
 
 use super::lanes::Lanes;
 
-/// p(r) / r, from the highest power down.
+/// (1 − 2^r) / r, from the highest power down.
 const P: [f32; 6] =
-    [1.540_351_2e-4, 1.339_075_8e-3, 9.618_238e-3, 5.550_357_4e-2, 0.240_226_5, std::f32::consts::LN_2];
-/// σ is within 2^-30 of 0 or 1 beyond.
-const SIGMOID_EXPONENT_MAX: f32 = 30.0;
-/// tanh is ±1 to the last bit beyond.
-const TANH_EXPONENT_MAX: f32 = 30.0;
+    [-1.540_351_2e-4, -1.339_075_8e-3, -9.618_238e-3, -5.550_357_4e-2, -0.240_226_5, -std::f32::consts::LN_2];
+/// σ is within 2^-30 of 0 or 1 beyond, and tanh ±1 to the last bit.
+const EXPONENT_MAX: f32 = 30.0;
 
 /// The new cell and hidden state from the old cell and the gates' sums:
 /// c' = σ(f) · c + σ(i) · tanh(g), h' = σ(o) · tanh(c').
 #[inline(always)]
 pub(super) fn update<V: Lanes>(c: V, [i, f, g, o]: [V; 4]) -> (V, V) {
-    let (dividend, divisor) = tanh_parts(g);
-    let (divisor, forget) = (divisor.mul(sigmoid_divisor(i)), sigmoid_divisor(f));
-    let c = c.mul_add(divisor, dividend.mul(forget)).div(divisor.mul(forget));
-    let (dividend, divisor) = tanh_parts(c);
-    (c, dividend.div(divisor.mul(sigmoid_divisor(o))))
+    let c = cell(c, [sigmoid_divisor(i), sigmoid_divisor(f)], tanh(g));
+    (c, hidden(tanh(c), sigmoid_divisor(o)))
 }
 
-/// 1 + e^−x.
-#[inline(always)]
-fn sigmoid_divisor<V: Lanes>(x: V) -> V {
-    let (p, power) = exp_2_parts(x.mul(x.all(-std::f32::consts::LOG2_E)), SIGMOID_EXPONENT_MAX);
-    p.mul_add(power, power).add(x.all(1.0))
+/// A number that is still to be divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fraction<V> {
+    pub(super) dividend: V,
+    pub(super) divisor: V,
 }
 
-/// 1 − e and 1 + e with e = e^−2x. e − 1 is evaluated as one, so that small values keep their digits.
+/// The new cell from the old one, 1 / σ of the sums of the input and the forget gate, and tanh of the third.
 #[inline(always)]
-fn tanh_parts<V: Lanes>(x: V) -> (V, V) {
-    let (p, power) = exp_2_parts(x.mul(x.all(-2.0 * std::f32::consts::LOG2_E)), TANH_EXPONENT_MAX);
-    let one = x.all(1.0);
-    (one.sub(power).sub(p.mul(power)), p.mul_add(power, power).add(one))
+pub(super) fn cell<V: Lanes>(c: V, [input, forget]: [V; 2], g: Fraction<V>) -> V {
+    let divisor = g.divisor.mul(input);
+    c.mul_add(divisor, g.dividend.mul(forget)).div(divisor.mul(forget))
 }
 
-/// 2^y, y within ±`limit`, as p and 2^n: 2^y = 2^n + p · 2^n.
+/// The new hidden state from tanh of the new cell and 1 / σ of the sum of the output gate.
 #[inline(always)]
-fn exp_2_parts<V: Lanes>(y: V, limit: f32) -> (V, V) {
+pub(super) fn hidden<V: Lanes>(cell: Fraction<V>, output: V) -> V {
+    cell.dividend.div(cell.divisor.mul(output))
+}
+
+/// 1 / σ(x) = 1 + e^−x.
+#[inline(always)]
+pub(super) fn sigmoid_divisor<V: Lanes>(x: V) -> V {
+    let (p, power) = exp_2_parts(x.mul(x.all(-std::f32::consts::LOG2_E)));
+    p.neg_mul_add(power, power).add(x.all(1.0))
+}
+
+/// tanh(x) as 1 − e over 1 + e with e = e^−2x. 1 − e is evaluated as one, so that small values keep their digits.
+#[inline(always)]
+pub(super) fn tanh<V: Lanes>(x: V) -> Fraction<V> {
+    let (p, power) = exp_2_parts(x.mul(x.all(-2.0 * std::f32::consts::LOG2_E)));
+    let dividend = p.mul_add(power, x.all(1.0).sub(power));
+    Fraction { dividend, divisor: x.all(2.0).sub(dividend) }
+}
+
+/// 2^y, y within the largest exponent, as p and 2^n: 2^y = 2^n − p · 2^n.
+#[inline(always)]
+fn exp_2_parts<V: Lanes>(y: V) -> (V, V) {
     // NaN passes both: each of them gives its second operand then.
-    let y = y.all(-limit).max(y.all(limit).min(y));
-    let n = y.round();
-    let r = y.sub(n);
+    let y = y.all(-EXPONENT_MAX).max(y.all(EXPONENT_MAX).min(y));
+    let (n, r) = y.split();
     let p = r.all(P[0]).mul_add(r, r.all(P[1])).mul_add(r, r.all(P[2])).mul_add(r, r.all(P[3]));
     let p = p.mul_add(r, r.all(P[4])).mul_add(r, r.all(P[5])).mul(r);
     (p, r.all(1.0).scale(n))

@@ -14,13 +14,13 @@
 use std::arch::x86_64::{
     __m256, __m512, _CMP_LT_OQ, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm256_add_epi32,
     _mm256_add_ps, _mm256_and_ps, _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps,
-    _mm256_cvttps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
-    _mm256_mul_ps, _mm256_or_ps, _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps, _mm512_castps_si512,
-    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_roundscale_ps,
-    _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
-    _mm512_ternarylogic_epi32,
+    _mm256_cvttps_epi32, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_or_ps, _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_fmadd_ps,
+    _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_reduce_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps, _mm512_ternarylogic_epi32,
 };
 
 use super::cpu::Level;
@@ -103,6 +103,14 @@ pub(super) trait Lanes: Copy {
     fn div(self, other: Self) -> Self;
     /// `self × factor + addend`, rounded once.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// `addend - self × factor`, rounded once.
+    fn neg_mul_add(self, factor: Self, addend: Self) -> Self;
+    /// The nearest whole number, ties to even, and what is left of `self`: at most ½.
+    #[inline(always)]
+    fn split(self) -> (Self, Self) {
+        let whole = self.round();
+        (whole, self.sub(whole))
+    }
     /// The larger of both; `other` where one is NaN.
     fn max(self, other: Self) -> Self;
     /// The smaller of both; `other` where one is NaN.
@@ -154,6 +162,10 @@ impl Lanes for f32 {
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         f32::mul_add(self, factor, addend)
+    }
+    #[inline(always)]
+    fn neg_mul_add(self, factor: Self, addend: Self) -> Self {
+        f32::mul_add(-self, factor, addend)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
@@ -224,12 +236,21 @@ impl<V: Lanes, const N: usize> Lanes for [V; N] {
             unsafe { self[vector].store(to.add(vector * V::WIDTH)) }
         }
     }
+    #[inline(always)]
+    fn split(self) -> (Self, Self) {
+        let (mut whole, mut rest) = (self, self);
+        for vector in 0..N {
+            (whole[vector], rest[vector]) = self[vector].split();
+        }
+        (whole, rest)
+    }
     each! {
         add(other);
         sub(other);
         mul(other);
         div(other);
         mul_add(factor, addend);
+        neg_mul_add(factor, addend);
         max(other);
         min(other);
         round();
@@ -296,10 +317,17 @@ impl Lanes for __m512 {
         mul(other) = _mm512_mul_ps;
         div(other) = _mm512_div_ps;
         mul_add(factor, addend) = _mm512_fmadd_ps;
+        neg_mul_add(factor, addend) = _mm512_fnmadd_ps;
         max(other) = _mm512_max_ps;
         min(other) = _mm512_min_ps;
         scale(exponent) = _mm512_scalef_ps;
         round() = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>;
+    }
+    #[inline(always)]
+    fn split(self) -> (Self, Self) {
+        // SAFETY: `self` exists, so the machine has the instructions.
+        let rest = unsafe { _mm512_reduce_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self) };
+        (self.sub(rest), rest)
     }
     #[inline(always)]
     fn copy_sign(self, sign: Self) -> Self {
@@ -343,6 +371,7 @@ impl Lanes for __m256 {
         mul(other) = _mm256_mul_ps;
         div(other) = _mm256_div_ps;
         mul_add(factor, addend) = _mm256_fmadd_ps;
+        neg_mul_add(factor, addend) = _mm256_fnmadd_ps;
         max(other) = _mm256_max_ps;
         min(other) = _mm256_min_ps;
         round() = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>;

@@ -2,17 +2,14 @@
 //!
 //! Sketch, a row of hidden width H: 2 · 4H · H operations, as for the f32 step. The hidden states of all rows are first
 //! written in the matrix's numbers, side by side, so that tiles can read them (16 rows of 256 units in 24 bits: 12 KiB).
-//! Then a panel, 16 units by their four gates, meets all rows, up to 16 at a time: a product of tiles (`packed_i24.rs`: 1,536
-//! cycles of H = 256 for 1 to 16 rows), whose sums are stored (12 KiB, in the first-level cache) and read once by the tail,
-//! which is that of f32 and up to 7 more operations a gate and row. The tails of a tile, some 120 vector instructions a row, are
-//! computed between the products of the next one, which use other units of the core. One row is bound by the weights that come
-//! from the second-level cache (24 bits: 768 KiB at 30 bytes a cycle).
+//! Then a panel, 16 units by their four gates, meets all rows, up to 16 at a time, a gate after the other: products of tiles
+//! (`packed_i24.rs`: 1,536 cycles of H = 256 for the four gates of 1 to 16 rows), while the vector units take on what was
+//! multiplied before (`passes.rs`). One row is bound by the weights that come from the second-level cache (24 bits:
+//! 768 KiB at 30 bytes a cycle).
 //!
 //! What a first layer reads stays f32: the folded table, or the embedding where it is not folded. An upper layer's inputs
 //! are hidden states, and multiplied in tiles too. Cell states, gates, pooling and the head are f32.
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::__m512;
 use std::mem::MaybeUninit;
 
 use super::aligned::{Aligned, LINE};
@@ -23,10 +20,17 @@ use super::gemm::VECTORS;
 use super::lstm::input::{Inputs, column_scalar, columns, gate_row};
 use super::lstm::states::Shared;
 use super::lstm::{Input, Row, States, Weights};
-use super::tile_matrix::{Place, TileMatrix};
+use super::tile_matrix::TileMatrix;
+#[cfg(target_arch = "x86_64")]
+use passes::Passes;
+
+#[cfg(target_arch = "x86_64")]
+mod passes;
 
 /// Rows of one tile: as many are computed in little more time than one.
 pub const TILE_ROWS: usize = ROWS_MAX;
+/// Rows whose operations are taken in step.
+const GROUP: usize = 4;
 /// Rows that take as much longer than none as one takes at all: a panel's weights are loaded for one row as for 16.
 const ROWS_OF_A_LOAD: usize = 8;
 
@@ -42,9 +46,12 @@ pub struct Cell<M> {
     below: Option<M>,
 }
 
-/// Rows in the numbers of a cell's matrices, written anew in every step. The cells of one network share it.
+/// Rows in the numbers of a cell's matrices, and where they have their values, written anew in every step. The cells of one
+/// network share it.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    offsets: Vec<Offsets>,
+    dues: Vec<usize>,
     before: Aligned<u8>,
     below: Aligned<u8>,
 }
@@ -103,6 +110,7 @@ impl<M: TileMatrix> Cell<M> {
     pub fn reserve(&self, rows: usize, scratch: &mut Scratch) {
         // The last tile of a step may be lower than the others, and is read as if it were not.
         let rows = rows.next_multiple_of(TILE_ROWS);
+        scratch.offsets.reserve(rows + GROUP);
         let matrices =
             [(Some(&self.recurrent), &mut scratch.before), (self.below.as_ref(), &mut scratch.below)];
         for (matrix, place) in matrices {
@@ -139,7 +147,29 @@ impl<M: TileMatrix> Cell<M> {
                 input
             }
         };
-        let step = Step { cell: self, rows, first, states, before: &scratch.before, below: &scratch.below };
+        scratch.offsets.clear();
+        let height = height(rows.len());
+        let blocks = self.recurrent.blocks() + self.below.as_ref().map_or(0, M::blocks);
+        scratch.dues.clear();
+        // Whole groups, but for the last.
+        scratch.dues.extend((0..blocks).map(|done| height / GROUP * done / blocks * GROUP).chain([height]));
+        scratch
+            .offsets
+            .extend(rows.iter().enumerate().map(|(at, row)| self.offsets((at % height, row), first, states)));
+        // Whole groups of rows are looked up.
+        scratch.offsets.extend([Offsets::default(); GROUP]);
+        let offsets = &scratch.offsets;
+        let step = Step {
+            cell: self,
+            rows,
+            offsets,
+            height,
+            dues: &scratch.dues,
+            first,
+            states,
+            before: &scratch.before,
+            below: &scratch.below,
+        };
         let load = Load {
             parts: self.folded_width() / (VECTORS * LINE),
             products: self.products() * (ROWS_OF_A_LOAD + rows.len()) / ROWS_OF_A_LOAD,
@@ -152,6 +182,19 @@ impl<M: TileMatrix> Cell<M> {
     pub fn products(&self) -> usize {
         let below = self.below.as_ref().map_or(0, M::inputs);
         self.folded_width() * (self.hidden + below)
+    }
+
+    /// Where a row's values are, held against the ends of what they are in.
+    fn offsets(&self, (at, row): (usize, &Row), input: Input<'_>, states: Shared<'_>) -> Offsets {
+        let input = match input {
+            Input::Folded(table) => {
+                let width = self.folded_width();
+                assert!(row.input < table.len() / width, "an input that is not in the table");
+                row.input * width
+            }
+            Input::Raw { .. } => at * VECTORS * LINE,
+        };
+        Offsets { state: states.offset(row.slot), input }
     }
 
     /// Writes rows in the numbers of a matrix, side by side.
@@ -175,32 +218,34 @@ fn pack<M: TileMatrix>(hidden: usize, weights: &[f32]) -> M {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma")]
 fn prepare<M: TileMatrix>(matrix: &M, row: &[f32], place: &mut [u8]) {
     // SAFETY: this function is only called where these instructions are.
     unsafe { matrix.prepare(row, place) }
+}
+
+/// Where a row has its state and, of a folded input, its sums: values from the first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offsets {
+    state: usize,
+    input: usize,
 }
 
 /// A step that threads share: each writes the states of its panels' units, in all rows.
 struct Step<'a, M> {
     cell: &'a Cell<M>,
     rows: &'a [Row],
+    /// Of the rows; all of them are inside.
+    offsets: &'a [Offsets],
+    /// Rows of a tile.
+    height: usize,
+    /// How many of a tile's rows have been taken on when a gate begins, after its first block, and so on to all.
+    dues: &'a [usize],
     first: Input<'a>,
     states: Shared<'a>,
     /// Hidden states before the step, and an upper layer's inputs, in the numbers of their matrices.
     before: &'a [u8],
     below: &'a [u8],
-}
-
-/// A tile whose products are computed, and the tails of its first rows.
-#[cfg(target_arch = "x86_64")]
-struct Tile<'a, S> {
-    panel: usize,
-    rows: &'a [Row],
-    /// The recurrent ones, and an upper layer's.
-    sums: [*mut S; 2],
-    /// Rows that are done.
-    done: usize,
 }
 
 impl<M: TileMatrix> Step<'_, M> {
@@ -213,73 +258,27 @@ impl<M: TileMatrix> Step<'_, M> {
         }
     }
 
-    /// The rows' tails are computed between the products of the tile after theirs, block by block: multiplying tiles leaves the
-    /// other units of the core free.
+    /// Gate by gate, the products of one are computed together with what follows those of the gate before: multiplying tiles
+    /// leaves the other units of the core free.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     fn run_tiles(&self, panels: Parts<'_>) {
-        let (cell, tiles) = (self.cell, self.rows.len().div_ceil(TILE_ROWS).max(1));
-        // Tiles of even height; the last one may have fewer rows, and then computes some that nobody asks for.
-        let height = self.rows.len().div_ceil(tiles).max(1);
-        let recurrent = Some((&cell.recurrent, self.before));
-        let matrices = [recurrent, cell.below.as_ref().map(|below| (below, self.below))];
-        let blocks: usize = matrices.iter().flatten().map(|(matrix, _)| M::PASSES * matrix.blocks()).sum();
-        let mut sums = [const { [const { MaybeUninit::<M::Sums>::uninit() }; 2] }; 2];
-        let [mut free, sums] = sums.each_mut().map(|sums| sums.each_mut().map(MaybeUninit::as_mut_ptr));
-        let mut before = Tile { panel: 0, rows: &[], sums, done: 0 };
+        let tiles = self.rows.len().div_ceil(self.height);
+        let mut kept = MaybeUninit::uninit();
+        let mut passes = Passes::new(self, &mut kept);
         // SAFETY: the machine has tiles, as its level says.
-        let _tiles = unsafe { Tiles::shaped(height) };
+        let _tiles = unsafe { Tiles::shaped(self.height) };
         for (index, panel) in panels.enumerate() {
             if index == 0 {
-                cell.inputs.prefetch(self.first, self.rows, panel);
+                self.cell.inputs.prefetch(self.first, self.rows, panel);
             }
-            for (tile, rows) in self.rows.chunks(height).enumerate() {
-                let mut multiplied = 0;
-                for ((matrix, rows_of_all), sums) in matrices.iter().flatten().zip(free) {
-                    let rows = prepared(rows_of_all, *matrix, height, tile).as_ptr();
-                    for pass in 0..M::PASSES {
-                        for block in 0..matrix.blocks() {
-                            // SAFETY: tiles are shaped for `height` rows, and there are as many; the sums are no other tile's.
-                            unsafe { matrix.multiply(Place { panel, pass, block }, rows, sums) }
-                            multiplied += 1;
-                            let due = before.rows.len() * multiplied / blocks;
-                            // SAFETY: the tile before has its sums; a panel is one thread's.
-                            unsafe { self.finish(&mut before, due) }
-                        }
-                    }
-                }
-                cell.inputs.prefetch(self.first, rows, panel + 1);
-                let sums = std::mem::replace(&mut free, before.sums);
-                before = Tile { panel, rows, sums, done: 0 };
+            for tile in 0..tiles {
+                // SAFETY: this is compiled for AVX-512, tiles are shaped, and a panel is one thread's.
+                unsafe { passes.tile(panel, tile) }
             }
         }
-        let due = before.rows.len();
         // SAFETY: as above.
-        unsafe { self.finish(&mut before, due) }
-    }
-
-    /// The gates, cells and hidden states of a tile's first `due` rows, as far as they are not done.
-    ///
-    /// # Safety
-    /// The machine has AVX-512, the sums are computed, and no other thread computes the panel.
-    #[cfg(target_arch = "x86_64")]
-    #[expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
-    #[inline(always)]
-    unsafe fn finish(&self, tile: &mut Tile<'_, M::Sums>, due: usize) {
-        let (cell, panel) = (self.cell, tile.panel);
-        while tile.done < due {
-            let rows = [tile.rows[tile.done]];
-            // SAFETY: as the caller promises.
-            unsafe {
-                let [mut sums] = cell.inputs.sums::<__m512, 1>(self.first, &rows, panel);
-                if let Some(below) = &cell.below {
-                    sums = below.add(panel, (tile.sums[1], tile.done), sums);
-                }
-                sums = cell.recurrent.add(panel, (tile.sums[0], tile.done), sums);
-                self.states.update_all(&rows, &[sums], panel);
-            }
-            tile.done += 1;
-        }
+        unsafe { passes.end() }
     }
 
     /// The scalar twin.
@@ -303,6 +302,11 @@ impl<M: TileMatrix> Step<'_, M> {
             }
         }
     }
+}
+
+/// Rows of the tiles of a step: even; the last one may have fewer, and then computes some that nobody asks for.
+fn height(rows: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(TILE_ROWS).max(1)).max(1)
 }
 
 /// The prepared rows of a tile.

@@ -10,41 +10,64 @@
 //! the square root: hidden states of trained networks are some 1e-3 off. The sum's own rounding is f32's.
 //!
 //! Sketch, of n inputs and a panel of 16 units by four gates, for up to 16 rows: 4 · n / 32 tile instructions of 16 cycles
-//! (n = 256: 512 cycles) and 5 · n / 32 loads of tiles, 128 · n bytes of weights (32 KiB). Four tiles are sums, one of each
-//! gate, one is the rows', two are weights.
+//! (n = 256: 512 cycles) and twice as many loads of tiles, half of them 128 · n bytes of weights (32 KiB). One tile is the
+//! sums, one the rows', one the weights'.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "closures and adapters over vectors would not be inlined with them"
+)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512, _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
-    _mm512_cvtepi32_epi16, _mm512_load_ps, _mm512_mask_loadu_ps, _mm512_max_ps, _mm512_min_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_srli_epi32,
+    __m512, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_load_ps,
+    _mm512_load_si512, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_permutex2var_epi16,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_srli_epi32, _mm512_storeu_si512,
 };
 
 use super::aligned::Aligned;
 use super::amx::{COLUMNS, ROW_BYTES, ROWS_MAX, TILE_BYTES};
 use super::gemm::VECTORS;
-use super::tile_matrix::{Place, TileMatrix};
+use super::tile_matrix::{Gate, TileMatrix};
 
 /// Bytes of a number.
 const BYTES: usize = 2;
 /// Inputs of one tile.
-const BLOCK: usize = ROW_BYTES / BYTES;
+const TILE_INPUTS: usize = ROW_BYTES / BYTES;
+/// Inputs of one block: two tiles.
+const BLOCK: usize = 2 * TILE_INPUTS;
+
+/// Where the high halves of 16 numbers and of 16 more are.
+#[cfg(target_arch = "x86_64")]
+#[expect(clippy::cast_possible_truncation, reason = "they are below 64")]
+static HIGH_HALVES: HighHalves = {
+    let mut halves = [0; TILE_INPUTS];
+    let mut input = 0;
+    while input < TILE_INPUTS {
+        halves[input] = (2 * input + 1) as u16;
+        input += 1;
+    }
+    HighHalves(halves)
+};
+
+#[cfg(target_arch = "x86_64")]
+#[repr(align(64))]
+struct HighHalves([u16; TILE_INPUTS]);
 
 /// A packed matrix. Shared between threads; nothing changes it.
 #[derive(Clone, Debug)]
 pub struct PackedBf16 {
     inputs: usize,
-    /// Tiles of inputs.
+    /// Blocks of inputs.
     blocks: usize,
-    /// Panel by panel, block by block, gate by gate: tiles in which a row is two inputs of 16 outputs.
+    /// Panel by panel, gate by gate, block by block: tiles in which a row is two inputs of 16 outputs.
     weights: Aligned<u8>,
 }
 
-/// The sums of one panel for as many rows as a tile has, gate by gate.
+/// The sums of one gate of a panel for as many rows as a tile has.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub struct Sums([[f32; ROWS_MAX * COLUMNS]; VECTORS]);
+pub struct Sums([f32; ROWS_MAX * COLUMNS]);
 
 /// The nearest bfloat16, ties to even, as f32.
 #[must_use]
@@ -70,7 +93,7 @@ impl TileMatrix for PackedBf16 {
 
     fn new<'a>([columns, inputs]: [usize; 2], row: impl Fn(usize) -> Option<&'a [f32]>) -> Self {
         let blocks = inputs.div_ceil(BLOCK);
-        let mut weights = Aligned::zeros_u8(columns / COLUMNS * blocks * TILE_BYTES);
+        let mut weights = Aligned::zeros_u8(columns / COLUMNS * blocks * Self::GATE_BLOCK);
         for column in 0..columns {
             let Some(row) = row(column) else { continue };
             for (input, weight) in row.iter().enumerate() {
@@ -85,26 +108,33 @@ impl TileMatrix for PackedBf16 {
         self.inputs
     }
 
-    fn row_bytes(&self) -> usize {
-        self.blocks * ROW_BYTES
+    fn blocks(&self) -> usize {
+        self.blocks
     }
+
+    const ROW_BLOCK: usize = 2 * ROW_BYTES;
+
+    const GATE_BLOCK: usize = 2 * TILE_BYTES;
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     unsafe fn prepare(&self, x: &[f32], row: &mut [u8]) {
-        for (x, row) in x.chunks(COLUMNS).zip(row.chunks_exact_mut(COLUMNS * BYTES)) {
-            // SAFETY: the caller promises the instructions; no more of `x` is read than there is; 16 numbers are inside of
-            // `row`, a chunk as long.
+        for (x, tile) in x.chunks(TILE_INPUTS).zip(row.chunks_exact_mut(ROW_BYTES)) {
+            // SAFETY: the caller promises the instructions; no more of `x` is read than there is; a row of a tile is 32 numbers.
             unsafe {
-                let present = u16::MAX >> (COLUMNS - x.len());
-                let x = _mm512_mask_loadu_ps(_mm512_setzero_ps(), present, x.as_ptr());
-                // NaN becomes −1, as in the twin: of both the second operand is taken then.
-                let x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-1.0)), _mm512_set1_ps(1.0));
-                let bits = _mm512_castps_si512(x);
-                let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-                let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
-                let high = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
-                _mm256_storeu_si256(row.as_mut_ptr().cast(), high);
+                let mut numbers = [_mm512_set1_epi32(0); TILE_INPUTS / COLUMNS];
+                for at in 0..x.len().div_ceil(COLUMNS) {
+                    let present = u16::MAX >> (COLUMNS - (x.len() - at * COLUMNS).min(COLUMNS));
+                    let x = _mm512_maskz_loadu_ps(present, x.as_ptr().add(at * COLUMNS));
+                    // NaN becomes −1, as in the twin: of both the second operand is taken then.
+                    let x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-1.0)), _mm512_set1_ps(1.0));
+                    let bits = _mm512_castps_si512(x);
+                    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                    numbers[at] = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+                }
+                let which = _mm512_load_si512(HIGH_HALVES.0.as_ptr().cast());
+                let high = _mm512_permutex2var_epi16(numbers[0], which, numbers[1]);
+                _mm512_storeu_si512(tile.as_mut_ptr().cast(), high);
             }
         }
     }
@@ -115,74 +145,65 @@ impl TileMatrix for PackedBf16 {
         }
     }
 
-    /// All gates at once.
-    const PASSES: usize = 1;
-
-    fn blocks(&self) -> usize {
-        self.blocks
+    fn gate(&self, panel: usize, gate: usize) -> Gate {
+        let bytes = self.blocks * Self::GATE_BLOCK;
+        let weights = self.weights[(panel * VECTORS + gate) * bytes..][..bytes].as_ptr();
+        Gate { weights, scales: std::ptr::null() }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn multiply(&self, Place { panel, block, .. }: Place, rows: *const u8, sums: *mut Sums) {
-        let tiles = (panel * self.blocks + block) * VECTORS;
-        // SAFETY: the caller promises the instructions, tiles shaped for the rows, that the block is there, `row_bytes` for each
-        // of the rows, and room for the sums. A block of a row is `ROW_BYTES`, one of a panel four tiles.
+    unsafe fn clear() {
+        // SAFETY: the caller promises tiles.
+        unsafe { std::arch::asm!("tilezero tmm0", options(nomem, nostack, preserves_flags)) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn multiply<const HALF: usize>(weights: *const u8, rows: *const u8, row_bytes: usize) {
+        // SAFETY: the caller promises tiles shaped for the rows, and a block of each of them and of a gate: two times
+        // `ROW_BYTES`, and two tiles.
         unsafe {
-            if block == 0 {
-                std::arch::asm!(
-                    "tilezero tmm0",
-                    "tilezero tmm1",
-                    "tilezero tmm2",
-                    "tilezero tmm3",
-                    options(nomem, nostack, preserves_flags),
-                );
-            }
             std::arch::asm!(
                 "tileloadd tmm4, [{rows} + {row_bytes} * 1]",
                 "tileloadd tmm6, [{weights} + {tile_row} * 1]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{weights} + {tile_row} * 1 + {tile}]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm6, [{weights} + {tile_row} * 1 + 2 * {tile}]",
-                "tdpbf16ps tmm2, tmm4, tmm6",
-                "tileloadd tmm7, [{weights} + {tile_row} * 1 + 3 * {tile}]",
-                "tdpbf16ps tmm3, tmm4, tmm7",
-                rows = in(reg) rows.add(block * ROW_BYTES),
-                weights = in(reg) self.weights.as_ptr().add(tiles * TILE_BYTES),
-                row_bytes = in(reg) self.row_bytes(),
+                rows = in(reg) rows.add(HALF * ROW_BYTES),
+                weights = in(reg) weights.add(HALF * TILE_BYTES),
+                row_bytes = in(reg) row_bytes,
                 tile_row = in(reg) ROW_BYTES,
-                tile = const TILE_BYTES,
                 options(nostack, readonly, preserves_flags),
             );
-            if block + 1 == self.blocks {
-                std::arch::asm!(
-                    "tilestored [{sums} + {tile_row} * 1], tmm0",
-                    "tilestored [{sums} + {tile_row} * 1 + {tile}], tmm1",
-                    "tilestored [{sums} + {tile_row} * 1 + 2 * {tile}], tmm2",
-                    "tilestored [{sums} + {tile_row} * 1 + 3 * {tile}], tmm3",
-                    sums = in(reg) sums,
-                    tile_row = in(reg) ROW_BYTES,
-                    tile = const TILE_BYTES,
-                    options(nostack, preserves_flags),
-                );
-            }
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn add(
-        &self,
-        _: usize,
-        (sums, row): (*const Sums, usize),
-        mut to: [__m512; VECTORS],
-    ) -> [__m512; VECTORS] {
-        for (gate, to) in to.iter_mut().enumerate() {
-            // SAFETY: the caller promises the instructions, and the sums of the row.
-            unsafe {
-                let sums: *const [f32; ROWS_MAX * COLUMNS] = &raw const (*sums).0[gate];
-                *to = _mm512_add_ps(_mm512_load_ps(sums.cast::<f32>().add(row * COLUMNS)), *to);
+    unsafe fn store(sums: *mut Sums) {
+        // SAFETY: the caller promises tiles, and room for them.
+        unsafe {
+            std::arch::asm!(
+                "tilestored [{sums} + {tile_row} * 1], tmm0",
+                sums = in(reg) sums,
+                tile_row = in(reg) ROW_BYTES,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn add<const N: usize>(
+        _: Gate,
+        sums: *const Sums,
+        first: usize,
+        mut to: [__m512; N],
+    ) -> [__m512; N] {
+        // SAFETY: the caller promises the instructions, and the sums of the rows.
+        unsafe {
+            let sums = sums.cast::<[f32; COLUMNS]>().add(first);
+            for row in 0..N {
+                to[row] = _mm512_add_ps(_mm512_load_ps(sums.add(row).cast()), to[row]);
             }
         }
         to
@@ -191,9 +212,9 @@ impl TileMatrix for PackedBf16 {
     fn accumulate_scalar(&self, column: usize, row: &[u8], sum: f32) -> f32 {
         let number = |bytes: &[u8]| f32::from_bits(u32::from(u16::from_le_bytes([bytes[0], bytes[1]])) << 16);
         let mut total = 0.0;
-        for block in 0..self.blocks {
+        for tile in 0..2 * self.blocks {
             let mut sums = [0.0; 2];
-            for input in block * BLOCK..(block + 1) * BLOCK {
+            for input in tile * TILE_INPUTS..(tile + 1) * TILE_INPUTS {
                 let weight = number(&self.weights[place(column, self.blocks, input)..]);
                 let x = number(&row[input * BYTES..]);
                 let sum = &mut sums[input % 2];
@@ -212,8 +233,7 @@ fn flushed(value: f32) -> f32 {
 
 /// Where a weight is.
 fn place(column: usize, blocks: usize, input: usize) -> usize {
-    let (panel, gate) = (column / COLUMNS / VECTORS, column / COLUMNS % VECTORS);
-    let tile = (panel * blocks + input / BLOCK) * VECTORS + gate;
-    let input = input % BLOCK;
+    let tile = 2 * (column / COLUMNS * blocks) + input / TILE_INPUTS;
+    let input = input % TILE_INPUTS;
     tile * TILE_BYTES + input / 2 * ROW_BYTES + column % COLUMNS * 4 + input % 2 * BYTES
 }

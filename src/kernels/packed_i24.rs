@@ -16,19 +16,23 @@
 //! (n = 256: 1,536 cycles) and as many loads of tiles, half of them 192 · n bytes of weights (48 KiB). Three tiles are sums,
 //! three the digits of the rows, two those of the weights.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "closures and adapters over vectors would not be inlined with them"
+)]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512, __m512i, _mm_storeu_si128, _mm512_add_epi32, _mm512_cvtepi32_epi8, _mm512_cvtepi32_ps,
-    _mm512_cvtps_epi32, _mm512_fmadd_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_mask_loadu_ps,
-    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_srli_epi32, _mm512_xor_si512,
+    __m512, _mm512_add_epi32, _mm512_castsi512_si256, _mm512_cvtepi32_ps, _mm512_cvtps_epi32,
+    _mm512_fmadd_ps, _mm512_inserti64x4, _mm512_load_si512, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_permutex2var_epi8, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_storeu_si512, _mm512_xor_si512,
 };
 
 use super::aligned::Aligned;
 use super::amx::{COLUMNS, ROW_BYTES, ROWS_MAX, TILE_BYTES};
 use super::gemm::VECTORS;
-use super::tile_matrix::{Place, TileMatrix};
+use super::tile_matrix::{Gate, TileMatrix};
 
 /// Digits of a number.
 const DIGITS: usize = 3;
@@ -40,6 +44,19 @@ const BASE_INVERSE: f32 = 1.0 / 256.0;
 const CARRY: i32 = 0x0080_8080;
 /// Inputs of one tile.
 const BLOCK: usize = ROW_BYTES;
+/// Of each digit, the largest first: where it is in 16 integers and 16 more.
+#[cfg(target_arch = "x86_64")]
+#[expect(clippy::cast_possible_truncation, reason = "they are below 128")]
+static DIGIT_BYTES: DigitBytes = {
+    let mut bytes = [[0; BLOCK]; DIGITS];
+    let mut at = 0;
+    while at < DIGITS * BLOCK / 2 {
+        let (digit, input) = (at / (BLOCK / 2), at % (BLOCK / 2));
+        bytes[digit][input] = (4 * input + DIGITS - 1 - digit) as u8;
+        at += 1;
+    }
+    DigitBytes(bytes)
+};
 /// Inputs whose sums stay below 2³¹.
 pub const INPUTS_MAX: usize = (i32::MAX as usize) / (DIGITS * 128 * 128);
 
@@ -56,10 +73,14 @@ pub struct PackedI24 {
     scales: Aligned,
 }
 
-/// S₀, S₁ and S₂ of one panel for as many rows as a tile has, gate by gate.
+#[cfg(target_arch = "x86_64")]
+#[repr(align(64))]
+struct DigitBytes([[u8; BLOCK]; DIGITS]);
+
+/// S₀, S₁ and S₂ of one gate of a panel for as many rows as a tile has.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub struct Sums([[[i32; ROWS_MAX * COLUMNS]; DIGITS]; VECTORS]);
+pub struct Sums([[i32; ROWS_MAX * COLUMNS]; DIGITS]);
 
 impl TileMatrix for PackedI24 {
     type Sums = Sums;
@@ -88,30 +109,38 @@ impl TileMatrix for PackedI24 {
         self.inputs
     }
 
-    fn row_bytes(&self) -> usize {
-        self.blocks * DIGITS * BLOCK
+    fn blocks(&self) -> usize {
+        self.blocks
     }
+
+    const ROW_BLOCK: usize = DIGITS * BLOCK;
+
+    const GATE_BLOCK: usize = DIGITS * TILE_BYTES;
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     unsafe fn prepare(&self, x: &[f32], row: &mut [u8]) {
-        let row = &mut row[..x.len().div_ceil(BLOCK) * DIGITS * BLOCK];
-        for (at, x) in x.chunks(COLUMNS).enumerate() {
-            let first = at * COLUMNS / BLOCK * DIGITS * BLOCK + at * COLUMNS % BLOCK;
-            // SAFETY: the caller promises the instructions; no more of `x` is read than there is; three digits of 16 inputs
-            // are inside of `row`, as the slice above says.
+        for (x, block) in x.chunks(BLOCK).zip(row.chunks_exact_mut(Self::ROW_BLOCK)) {
+            // SAFETY: the caller promises the instructions; no more of `x` is read than there is; a block of a row is as long as
+            // three digits of its inputs.
             unsafe {
-                let present = u16::MAX >> (COLUMNS - x.len());
-                let x = _mm512_mask_loadu_ps(_mm512_setzero_ps(), present, x.as_ptr());
-                // NaN becomes −1, as in the twin: of both the second operand is taken then.
-                let x = _mm512_max_ps(x, _mm512_set1_ps(-1.0));
-                let x = _mm512_mul_ps(_mm512_min_ps(x, _mm512_set1_ps(1.0)), _mm512_set1_ps(ONE));
-                let carry = _mm512_set1_epi32(CARRY);
-                let digits = _mm512_xor_si512(_mm512_add_epi32(_mm512_cvtps_epi32(x), carry), carry);
-                let to = row.as_mut_ptr().add(first);
-                _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_srli_epi32::<16>(digits)));
-                _mm_storeu_si128(to.add(BLOCK).cast(), _mm512_cvtepi32_epi8(_mm512_srli_epi32::<8>(digits)));
-                _mm_storeu_si128(to.add(2 * BLOCK).cast(), _mm512_cvtepi32_epi8(digits));
+                let mut numbers = [_mm512_set1_epi32(0); BLOCK / COLUMNS];
+                for at in 0..x.len().div_ceil(COLUMNS) {
+                    let present = u16::MAX >> (COLUMNS - (x.len() - at * COLUMNS).min(COLUMNS));
+                    let x = _mm512_maskz_loadu_ps(present, x.as_ptr().add(at * COLUMNS));
+                    // NaN becomes −1, as in the twin: of both the second operand is taken then.
+                    let x = _mm512_max_ps(x, _mm512_set1_ps(-1.0));
+                    let x = _mm512_mul_ps(_mm512_min_ps(x, _mm512_set1_ps(1.0)), _mm512_set1_ps(ONE));
+                    let carry = _mm512_set1_epi32(CARRY);
+                    numbers[at] = _mm512_xor_si512(_mm512_add_epi32(_mm512_cvtps_epi32(x), carry), carry);
+                }
+                for digit in 0..DIGITS {
+                    let which = _mm512_load_si512(DIGIT_BYTES.0[digit].as_ptr().cast());
+                    let low = _mm512_permutex2var_epi8(numbers[0], which, numbers[1]);
+                    let high = _mm512_permutex2var_epi8(numbers[2], which, numbers[3]);
+                    let digits = _mm512_inserti64x4::<1>(low, _mm512_castsi512_si256(high));
+                    _mm512_storeu_si512(block.as_mut_ptr().add(digit * BLOCK).cast(), digits);
+                }
             }
         }
     }
@@ -124,60 +153,60 @@ impl TileMatrix for PackedI24 {
         }
     }
 
-    /// A gate.
-    const PASSES: usize = VECTORS;
-
-    fn blocks(&self) -> usize {
-        self.blocks
+    fn gate(&self, panel: usize, gate: usize) -> Gate {
+        let gate = panel * VECTORS + gate;
+        let bytes = self.blocks * Self::GATE_BLOCK;
+        let weights = self.weights[gate * bytes..][..bytes].as_ptr();
+        Gate { weights, scales: self.scales[gate * COLUMNS..][..COLUMNS].as_ptr() }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn multiply(&self, place: Place, rows: *const u8, sums: *mut Sums) {
-        let Place { panel, pass: gate, block } = place;
-        let tiles = ((panel * VECTORS + gate) * self.blocks + block) * DIGITS;
-        // SAFETY: the caller promises the instructions, tiles shaped for the rows, that the gate and the block are there,
-        // `row_bytes` for each of the rows, and room for the sums. A block of a row is three digits of `BLOCK` bytes, one of a
-        // gate three tiles; what is asked for ahead is only asked for.
+    unsafe fn clear() {
+        // SAFETY: the caller promises tiles.
         unsafe {
-            if block == 0 {
-                std::arch::asm!(
-                    "tilezero tmm0",
-                    "tilezero tmm1",
-                    "tilezero tmm2",
-                    options(nomem, nostack, preserves_flags),
-                );
-            }
             std::arch::asm!(
-                "tileloadd tmm3, [{rows} + {row_bytes} * 1]",
-                "tileloadd tmm6, [{weights} + {tile_row} * 1]",
-                "tdpbssd tmm0, tmm3, tmm6",
-                "tileloadd tmm4, [{rows} + {row_bytes} * 1 + {digit}]",
-                "tdpbssd tmm1, tmm4, tmm6",
-                "tileloadd tmm5, [{rows} + {row_bytes} * 1 + 2 * {digit}]",
-                "tdpbssd tmm2, tmm5, tmm6",
-                "tileloadd tmm7, [{weights} + {tile_row} * 1 + {tile}]",
-                "tdpbssd tmm1, tmm3, tmm7",
-                "tdpbssd tmm2, tmm4, tmm7",
-                "tileloadd tmm6, [{weights} + {tile_row} * 1 + 2 * {tile}]",
-                "tdpbssd tmm2, tmm3, tmm6",
-                rows = in(reg) rows.add(block * DIGITS * BLOCK),
-                weights = in(reg) self.weights.as_ptr().add(tiles * TILE_BYTES),
-                row_bytes = in(reg) self.row_bytes(),
-                tile_row = in(reg) ROW_BYTES,
-                digit = const BLOCK,
-                tile = const TILE_BYTES,
-                options(nostack, readonly, preserves_flags),
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                options(nomem, nostack, preserves_flags),
             );
-            if block + 1 == self.blocks {
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn multiply<const HALF: usize>(weights: *const u8, rows: *const u8, row_bytes: usize) {
+        // SAFETY: the caller promises tiles shaped for the rows, and a block of each of them and of a gate: three digits of
+        // `BLOCK` bytes, and three tiles. The second half finds the rows' digits where the first has left them.
+        unsafe {
+            if HALF == 0 {
                 std::arch::asm!(
-                    "tilestored [{sums} + {tile_row} * 1], tmm0",
-                    "tilestored [{sums} + {tile_row} * 1 + {tile}], tmm1",
-                    "tilestored [{sums} + {tile_row} * 1 + 2 * {tile}], tmm2",
-                    sums = in(reg) (&raw mut (*sums).0[gate]).cast::<i32>(),
+                    "tileloadd tmm3, [{rows} + {row_bytes} * 1]",
+                    "tileloadd tmm6, [{weights} + {tile_row} * 1]",
+                    "tdpbssd tmm0, tmm3, tmm6",
+                    "tileloadd tmm4, [{rows} + {row_bytes} * 1 + {digit}]",
+                    "tdpbssd tmm1, tmm4, tmm6",
+                    "tileloadd tmm5, [{rows} + {row_bytes} * 1 + 2 * {digit}]",
+                    "tdpbssd tmm2, tmm5, tmm6",
+                    rows = in(reg) rows,
+                    weights = in(reg) weights,
+                    row_bytes = in(reg) row_bytes,
+                    tile_row = in(reg) ROW_BYTES,
+                    digit = const BLOCK,
+                    options(nostack, readonly, preserves_flags),
+                );
+            } else {
+                std::arch::asm!(
+                    "tileloadd tmm7, [{weights} + {tile_row} * 1 + {tile}]",
+                    "tdpbssd tmm1, tmm3, tmm7",
+                    "tdpbssd tmm2, tmm4, tmm7",
+                    "tileloadd tmm6, [{weights} + {tile_row} * 1 + 2 * {tile}]",
+                    "tdpbssd tmm2, tmm3, tmm6",
+                    weights = in(reg) weights,
                     tile_row = in(reg) ROW_BYTES,
                     tile = const TILE_BYTES,
-                    options(nostack, preserves_flags),
+                    options(nostack, readonly, preserves_flags),
                 );
             }
         }
@@ -185,18 +214,39 @@ impl TileMatrix for PackedI24 {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    unsafe fn add(
-        &self,
-        panel: usize,
-        (sums, row): (*const Sums, usize),
-        mut to: [__m512; VECTORS],
-    ) -> [__m512; VECTORS] {
-        for (gate, to) in to.iter_mut().enumerate() {
-            // SAFETY: the caller promises the instructions, and the sums of the row.
-            unsafe {
-                let magnitudes =
-                    [load(sums, gate, 0, row), load(sums, gate, 1, row), load(sums, gate, 2, row)];
-                *to = self.scaled(panel * VECTORS + gate, magnitudes, *to);
+    unsafe fn store(sums: *mut Sums) {
+        // SAFETY: the caller promises tiles, and room for them.
+        unsafe {
+            std::arch::asm!(
+                "tilestored [{sums} + {tile_row} * 1], tmm0",
+                "tilestored [{sums} + {tile_row} * 1 + {tile}], tmm1",
+                "tilestored [{sums} + {tile_row} * 1 + 2 * {tile}], tmm2",
+                sums = in(reg) sums,
+                tile_row = in(reg) ROW_BYTES,
+                tile = const TILE_BYTES,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn add<const N: usize>(
+        gate: Gate,
+        sums: *const Sums,
+        first: usize,
+        mut to: [__m512; N],
+    ) -> [__m512; N] {
+        // SAFETY: the caller promises the instructions, the sums of the rows, and the gate's scales.
+        unsafe {
+            let (base, scale) = (_mm512_set1_ps(BASE_INVERSE), _mm512_loadu_ps(gate.scales));
+            let sums = sums.cast::<[i32; COLUMNS]>().add(first);
+            for row in 0..N {
+                let first = _mm512_cvtepi32_ps(_mm512_load_si512(sums.add(row).cast()));
+                let second = _mm512_cvtepi32_ps(_mm512_load_si512(sums.add(ROWS_MAX + row).cast()));
+                let third = _mm512_cvtepi32_ps(_mm512_load_si512(sums.add(2 * ROWS_MAX + row).cast()));
+                let sum = _mm512_fmadd_ps(_mm512_fmadd_ps(third, base, second), base, first);
+                to[row] = _mm512_fmadd_ps(sum, scale, to[row]);
             }
         }
         to
@@ -217,39 +267,6 @@ impl TileMatrix for PackedI24 {
         let [first, second, third] = sums.map(|sum| sum as f32);
         let first = third.mul_add(BASE_INVERSE, second).mul_add(BASE_INVERSE, first);
         first.mul_add(self.scales[column], sum)
-    }
-}
-
-impl PackedI24 {
-    /// `to` plus s · 2³² / K · (S₀ + 2⁻⁸ · S₁ + 2⁻¹⁶ · S₂) of one gate of all panels.
-    ///
-    /// # Safety
-    /// The machine has AVX-512.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn scaled(&self, gate: usize, [first, second, third]: [__m512i; DIGITS], to: __m512) -> __m512 {
-        let scales = &self.scales[gate * COLUMNS..][..COLUMNS];
-        // SAFETY: the caller promises the instructions; the scales of a gate were sliced.
-        unsafe {
-            let base = _mm512_set1_ps(BASE_INVERSE);
-            let second = _mm512_fmadd_ps(_mm512_cvtepi32_ps(third), base, _mm512_cvtepi32_ps(second));
-            let first = _mm512_fmadd_ps(second, base, _mm512_cvtepi32_ps(first));
-            _mm512_fmadd_ps(first, _mm512_loadu_ps(scales.as_ptr()), to)
-        }
-    }
-}
-
-/// One row of one of a gate's tiles of sums.
-///
-/// # Safety
-/// The machine has AVX-512, and the row is there.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn load(sums: *const Sums, gate: usize, tile: usize, row: usize) -> __m512i {
-    // SAFETY: as the caller promises; rows are on boundaries of 64 bytes.
-    unsafe {
-        let tile: *const [i32; ROWS_MAX * COLUMNS] = &raw const (*sums).0[gate][tile];
-        _mm512_load_si512(tile.cast::<i32>().add(row * COLUMNS).cast())
     }
 }
 

@@ -26,6 +26,26 @@ impl<'a> Shared<'a> {
         (before, Self { after: Scatter::new(after), cells: Scatter::new(cells), width })
     }
 
+    /// Where the state of a slot begins, in both.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub(in crate::kernels) fn offset(&self, slot: usize) -> usize {
+        let slots = self.after.len().min(self.cells.len()) / self.width;
+        assert!(slot < slots, "a state that is not there");
+        slot * self.width
+    }
+
+    /// Cell states.
+    pub(in crate::kernels) fn cells(&self) -> Scatter<'a> {
+        self.cells
+    }
+
+    /// Hidden states after the step.
+    pub(in crate::kernels) fn hidden(&self) -> Scatter<'a> {
+        self.after
+    }
+
     /// The gates, cells and hidden states of a panel's units in all of these rows.
     ///
     /// # Safety
