@@ -5,6 +5,7 @@
 //! because a slow server is asked less. In the open loop requests are due at times drawn beforehand, whatever the
 //! server does; latency counts from the time a request was *due*, so waiting for a free connection is part of it.
 
+mod answer;
 mod arrivals;
 mod client;
 mod closed;
@@ -153,15 +154,15 @@ impl Run {
     /// Sends the next request over the link, and counts what becomes of it from the time it was due. False when the
     /// connection failed, and the next one had better not follow at once.
     async fn ask(&self, link: &mut Link, due: Instant) -> bool {
-        let (request, bytes) = self.requests.next();
-        let asked = tokio::time::timeout(self.timeout, link.ask(self.address, request)).await;
+        let message = self.requests.next();
+        // A connection that is not waited for any longer is given up: its answer may still come, and must not be taken for
+        // the next request's.
+        let asked = tokio::time::timeout(self.timeout, link.ask(self.address, message)).await;
         let outcome = asked.unwrap_or_else(|_| {
-            // Its answer may still come: it must not be taken for the next request's.
-            link.close();
             Err(Fault::Timeout(format!("no answer within {} s", self.timeout.as_secs_f64())))
         });
         let connected = !matches!(outcome, Err(Fault::Connection(_)));
-        self.tally().record(due, bytes, outcome);
+        self.tally().record(due, message.body, outcome);
         connected
     }
 }

@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Uri};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -31,10 +30,17 @@ pub struct Payload {
 /// Requests to one path: the same head, each its body.
 #[derive(Clone, Debug)]
 pub struct Requests {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    bodies: Vec<Bytes>,
+    messages: Vec<Message>,
+}
+
+/// A request as it is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) bytes: Bytes,
+    /// Bytes of its body.
+    pub(super) body: usize,
+    /// Whether answers have no body: it is a `HEAD`.
+    pub(super) headless: bool,
 }
 
 /// Why requests cannot be made.
@@ -69,37 +75,48 @@ impl Requests {
             let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
             headers.insert(name, HeaderValue::from_str(text.trim()).map_err(|_| bad())?);
         }
+        let line = format!("{method} {} HTTP/1.1", target.path());
+        let mut head = line.into_bytes();
+        for (name, value) in &headers {
+            head.extend_from_slice(b"\r\n");
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+        }
+        let message = |body: &Bytes| {
+            let length = if headers.contains_key(CONTENT_TYPE) || !body.is_empty() {
+                format!("\r\ncontent-length: {}", body.len())
+            } else {
+                String::new()
+            };
+            let bytes = [&head, length.as_bytes(), b"\r\n\r\n", body].concat();
+            Message { bytes: bytes.into(), body: body.len(), headless: method == Method::HEAD }
+        };
         let bodies = if payload.bodies.is_empty() { vec![Bytes::new()] } else { payload.bodies };
-        Ok(Self { method, uri: Uri::from(target.path().clone()), headers, bodies })
+        Ok(Self { messages: bodies.iter().map(message).collect() })
     }
 
     /// The requests in the order that a seed gives.
     pub(super) fn ordered(&self, seed: u64) -> Ordered {
-        let mut requests = self.clone();
+        let mut messages = self.messages.clone();
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(ORDER_STREAM);
-        requests.bodies.shuffle(&mut generator);
-        Ordered { requests, next: AtomicUsize::new(0) }
+        messages.shuffle(&mut generator);
+        Ordered { messages, next: AtomicUsize::new(0) }
     }
 }
 
 /// Requests in the order in which they are sent, again and again.
 #[derive(Debug)]
 pub(super) struct Ordered {
-    requests: Requests,
+    messages: Vec<Message>,
     next: AtomicUsize,
 }
 
 impl Ordered {
-    /// The next request, and the bytes of its body.
-    pub(super) fn next(&self) -> (Request<Full<Bytes>>, usize) {
-        let Requests { method, uri, headers, bodies } = &self.requests;
-        let body = &bodies[self.next.fetch_add(1, Ordering::Relaxed) % bodies.len()];
-        let mut request = Request::new(Full::new(body.clone()));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = uri.clone();
-        *request.headers_mut() = headers.clone();
-        (request, body.len())
+    /// The next request.
+    pub(super) fn next(&self) -> &Message {
+        &self.messages[self.next.fetch_add(1, Ordering::Relaxed) % self.messages.len()]
     }
 }
 
@@ -126,7 +143,7 @@ mod tests {
         let requests = Requests::new(&target(), payload(&bodies, &[])).unwrap();
         let lengths = |seed| {
             let ordered = requests.ordered(seed);
-            (0..16).map(|_| ordered.next().1).collect::<Vec<_>>()
+            (0..16).map(|_| ordered.next().body).collect::<Vec<_>>()
         };
         assert_eq!(lengths(1), lengths(1));
         assert_ne!(lengths(1), lengths(2));
@@ -139,14 +156,17 @@ mod tests {
 
     #[test]
     fn a_request_says_what_it_was_told_to() {
-        let requests = Requests::new(&target(), payload(&["x"], &["X-One:  1 ", "accept: */*"])).unwrap();
-        let (request, _) = requests.ordered(1).next();
-        assert_eq!((request.method(), request.uri().to_string().as_str()), (&Method::POST, "/a?b=c"));
-        let header = |name| request.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!(header("x-one"), "1");
-        assert_eq!((header("host").as_str(), header("content-type").as_str()), ("127.0.0.1:9", "text/plain"));
-        let bare = Requests::new(&target(), payload(&[], &[])).unwrap().ordered(1).next();
-        assert!(bare.1 == 0 && !bare.0.headers().contains_key("content-type"));
+        let sent = |payload| {
+            let ordered = Requests::new(&target(), payload).unwrap().ordered(1);
+            let message = ordered.next().clone();
+            (String::from_utf8(message.bytes.to_vec()).unwrap(), message.body, message.headless)
+        };
+        let (request, body, headless) = sent(payload(&["xyz"], &["X-One:  1 ", "accept: */*"]));
+        let head = "POST /a?b=c HTTP/1.1\r\nhost: 127.0.0.1:9\r\ncontent-type: text/plain\r\nx-one: 1\r\n\
+                    accept: */*\r\ncontent-length: 3\r\n\r\nxyz";
+        assert_eq!((request.as_str(), body, headless), (head, 3, false));
+        let bare = sent(Payload { method: "HEAD".into(), ..payload(&[], &[]) });
+        assert_eq!(bare, ("HEAD /a?b=c HTTP/1.1\r\nhost: 127.0.0.1:9\r\n\r\n".into(), 0, true));
     }
 
     #[test]
