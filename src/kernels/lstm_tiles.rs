@@ -46,14 +46,23 @@ pub struct Cell<M> {
     below: Option<M>,
 }
 
-/// Rows in the numbers of a cell's matrices, and where they have their values, written anew in every step. The cells of one
-/// network share it.
+/// Where the rows of a step have their values, looked up anew in every step. The cells of one network share it.
 #[derive(Debug, Default)]
 pub struct Scratch {
     offsets: Vec<Offsets>,
     dues: Vec<usize>,
+}
+
+/// Rows in the numbers of a cell's matrices: hidden states before the step, and an upper layer's inputs. Every thread of a step
+/// writes its own, for they come sooner from the states than from another core.
+#[derive(Default)]
+struct Numbers {
     before: Aligned<u8>,
     below: Aligned<u8>,
+}
+
+thread_local! {
+    static NUMBERS: std::cell::Cell<Numbers> = std::cell::Cell::default();
 }
 
 impl<M: TileMatrix> Cell<M> {
@@ -108,68 +117,48 @@ impl<M: TileMatrix> Cell<M> {
 
     /// Makes room for steps of up to `rows` rows.
     pub fn reserve(&self, rows: usize, scratch: &mut Scratch) {
-        // The last tile of a step may be lower than the others, and is read as if it were not.
-        let rows = rows.next_multiple_of(TILE_ROWS);
         scratch.offsets.reserve(rows + GROUP);
-        let matrices =
-            [(Some(&self.recurrent), &mut scratch.before), (self.below.as_ref(), &mut scratch.below)];
-        for (matrix, place) in matrices {
-            let bytes = rows * matrix.map_or(0, M::row_bytes);
-            if place.len() < bytes {
-                *place = Aligned::zeros_u8(bytes);
-            }
-        }
+        scratch.dues.reserve(self.blocks() + 1);
+    }
+
+    /// Blocks of inputs of a gate, of both matrices.
+    fn blocks(&self) -> usize {
+        self.recurrent.blocks() + self.below.as_ref().map_or(0, M::blocks)
     }
 
     /// Advances every one of `rows` by one token, with what help the team has: panels are shared out. Slots must differ; an
     /// upper layer reads [`Input::Raw`]. Whoever computes a panel, its bits are the same.
     ///
     /// # Panics
-    /// When a row names a state or an input that is not there, or the scratch is another cell's or for fewer rows.
+    /// When a row names a state or an input that is not there.
     pub fn step_with(
         &self,
         (team, scratch): (&mut Team, &mut Scratch),
         (rows, input): (&[Row], Input<'_>),
         states: States<'_>,
     ) {
-        let (before, states) = Shared::new(states, self.width());
-        let hidden = rows.iter().map(|row| &before[row.slot * self.width()..][..self.hidden]);
-        self.prepare(&self.recurrent, hidden, &mut scratch.before);
-        let first = match (&self.below, input) {
-            (Some(below), Input::Raw { values, stride }) => {
-                let inputs = rows.iter().map(|row| &values[row.input * stride..][..below.inputs()]);
-                self.prepare(below, inputs, &mut scratch.below);
-                // The sums begin with the bias alone.
-                Input::Raw { values: &[], stride: 0 }
+        let (hidden, states) = Shared::new(states, self.width());
+        let (inputs, first) = match (&self.below, input) {
+            // The sums begin with the bias alone.
+            (Some(_), Input::Raw { values, stride }) => {
+                ((values, stride), Input::Raw { values: &[], stride: 0 })
             }
             (_, input) => {
                 assert!(self.below.is_none(), "an upper layer reads hidden states");
-                input
+                ((&[][..], 0), input)
             }
         };
-        scratch.offsets.clear();
         let height = height(rows.len());
-        let blocks = self.recurrent.blocks() + self.below.as_ref().map_or(0, M::blocks);
-        scratch.dues.clear();
-        // Whole groups, but for the last.
-        scratch.dues.extend((0..blocks).map(|done| height / GROUP * done / blocks * GROUP).chain([height]));
-        scratch
-            .offsets
+        let Scratch { offsets, dues } = scratch;
+        offsets.clear();
+        offsets
             .extend(rows.iter().enumerate().map(|(at, row)| self.offsets((at % height, row), first, states)));
         // Whole groups of rows are looked up.
-        scratch.offsets.extend([Offsets::default(); GROUP]);
-        let offsets = &scratch.offsets;
-        let step = Step {
-            cell: self,
-            rows,
-            offsets,
-            height,
-            dues: &scratch.dues,
-            first,
-            states,
-            before: &scratch.before,
-            below: &scratch.below,
-        };
+        offsets.extend([Offsets::default(); GROUP]);
+        let blocks = self.blocks();
+        dues.clear();
+        dues.extend((0..blocks).map(|done| height / GROUP * done / blocks * GROUP).chain([height]));
+        let step = Step { cell: self, rows, offsets, height, dues, first, states, hidden, inputs };
         let load = Load {
             parts: self.folded_width() / (VECTORS * LINE),
             products: self.products() * (ROWS_OF_A_LOAD + rows.len()) / ROWS_OF_A_LOAD,
@@ -195,19 +184,6 @@ impl<M: TileMatrix> Cell<M> {
             Input::Raw { .. } => at * VECTORS * LINE,
         };
         Offsets { state: states.offset(row.slot), input }
-    }
-
-    /// Writes rows in the numbers of a matrix, side by side.
-    fn prepare<'a>(&self, matrix: &M, rows: impl Iterator<Item = &'a [f32]>, prepared: &mut [u8]) {
-        for (at, row) in rows.enumerate() {
-            let place = &mut prepared[at * matrix.row_bytes()..][..matrix.row_bytes()];
-            match self.level {
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: a cell has this level only where the machine does, and AVX-512 with it.
-                Level::Amx => unsafe { prepare(matrix, row, place) },
-                _ => matrix.prepare_scalar(row, place),
-            }
-        }
     }
 }
 
@@ -239,22 +215,57 @@ struct Step<'a, M> {
     offsets: &'a [Offsets],
     /// Rows of a tile.
     height: usize,
-    /// How many of a tile's rows have been taken on when a gate begins, after its first block, and so on to all.
+    /// How many of a tile's rows have been taken on when a gate begins, after its first block, and so on to all: whole groups,
+    /// but for the last.
     dues: &'a [usize],
     first: Input<'a>,
     states: Shared<'a>,
-    /// Hidden states before the step, and an upper layer's inputs, in the numbers of their matrices.
-    before: &'a [u8],
-    below: &'a [u8],
+    /// Hidden states before the step.
+    hidden: &'a [f32],
+    /// An upper layer's inputs, and values from the start of a row to the start of the next.
+    inputs: (&'a [f32], usize),
 }
 
 impl<M: TileMatrix> Step<'_, M> {
     fn run(&self, panels: Parts<'_>) {
+        let mut numbers = NUMBERS.take();
+        // The last tile may be lower than the others, and is read as if it were not.
+        let rows = self.rows.len().next_multiple_of(self.height);
+        let Numbers { before, below } = &mut numbers;
+        for (matrix, place) in [(Some(&self.cell.recurrent), before), (self.cell.below.as_ref(), below)] {
+            let bytes = rows * matrix.map_or(0, M::row_bytes);
+            if place.len() < bytes {
+                *place = Aligned::zeros_u8(bytes);
+            }
+        }
         match self.cell.level {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a cell has this level only where the machine does, and AVX-512 with it.
-            Level::Amx => unsafe { self.run_tiles(panels) },
-            _ => self.run_scalar(panels),
+            Level::Amx => unsafe { self.run_tiles(panels, &mut numbers) },
+            _ => self.run_scalar(panels, &mut numbers),
+        }
+        NUMBERS.set(numbers);
+    }
+
+    /// Writes all rows in the numbers of the matrices, side by side.
+    fn prepare(&self, Numbers { before, below }: &mut Numbers) {
+        let (cell, (inputs, stride)) = (self.cell, self.inputs);
+        let hidden = self.rows.iter().map(|row| &self.hidden[row.slot * cell.width()..][..cell.hidden]);
+        self.prepare_for(&cell.recurrent, hidden, before);
+        if let Some(matrix) = &cell.below {
+            let inputs = self.rows.iter().map(|row| &inputs[row.input * stride..][..matrix.inputs()]);
+            self.prepare_for(matrix, inputs, below);
+        }
+    }
+
+    fn prepare_for<'a>(&self, matrix: &M, rows: impl Iterator<Item = &'a [f32]>, prepared: &mut [u8]) {
+        for (row, place) in rows.zip(prepared.chunks_exact_mut(matrix.row_bytes())) {
+            match self.cell.level {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: a cell has this level only where the machine does, and AVX-512 with it.
+                Level::Amx => unsafe { prepare(matrix, row, place) },
+                _ => matrix.prepare_scalar(row, place),
+            }
         }
     }
 
@@ -262,7 +273,7 @@ impl<M: TileMatrix> Step<'_, M> {
     /// leaves the other units of the core free.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-    fn run_tiles(&self, panels: Parts<'_>) {
+    fn run_tiles(&self, panels: Parts<'_>, numbers: &mut Numbers) {
         let tiles = self.rows.len().div_ceil(self.height);
         let mut kept = MaybeUninit::uninit();
         let mut passes = Passes::new(self, &mut kept);
@@ -271,10 +282,11 @@ impl<M: TileMatrix> Step<'_, M> {
         for (index, panel) in panels.enumerate() {
             if index == 0 {
                 self.cell.inputs.prefetch(self.first, self.rows, panel);
+                self.prepare(numbers);
             }
             for tile in 0..tiles {
                 // SAFETY: this is compiled for AVX-512, tiles are shaped, and a panel is one thread's.
-                unsafe { passes.tile(panel, tile) }
+                unsafe { passes.tile(panel, tile, numbers) }
             }
         }
         // SAFETY: as above.
@@ -282,17 +294,19 @@ impl<M: TileMatrix> Step<'_, M> {
     }
 
     /// The scalar twin.
-    fn run_scalar(&self, panels: Parts<'_>) {
+    fn run_scalar(&self, panels: Parts<'_>, numbers: &mut Numbers) {
         let cell = self.cell;
+        self.prepare(numbers);
         for panel in panels {
             for (at, row) in self.rows.iter().enumerate() {
-                let before = prepared(self.before, &cell.recurrent, 1, at);
+                let before = prepared(&numbers.before, &cell.recurrent, 1, at);
                 for unit in panel * LINE..(panel + 1) * LINE {
                     let sums = [0, 1, 2, 3].map(|gate| {
                         let column = column_scalar(unit, gate);
                         let mut sum = cell.inputs.sum_scalar(self.first, *row, column);
                         if let Some(below) = &cell.below {
-                            sum = below.accumulate_scalar(column, prepared(self.below, below, 1, at), sum);
+                            sum =
+                                below.accumulate_scalar(column, prepared(&numbers.below, below, 1, at), sum);
                         }
                         cell.recurrent.accumulate_scalar(column, before, sum)
                     });

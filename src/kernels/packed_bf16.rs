@@ -119,7 +119,8 @@ impl TileMatrix for PackedBf16 {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     unsafe fn prepare(&self, x: &[f32], row: &mut [u8]) {
-        for (x, tile) in x.chunks(TILE_INPUTS).zip(row.chunks_exact_mut(ROW_BYTES)) {
+        for (at, tile) in row.chunks_exact_mut(ROW_BYTES).enumerate() {
+            let x = &x[x.len().min(at * TILE_INPUTS)..x.len().min((at + 1) * TILE_INPUTS)];
             // SAFETY: the caller promises the instructions; no more of `x` is read than there is; a row of a tile is 32 numbers.
             unsafe {
                 let mut numbers = [_mm512_set1_epi32(0); TILE_INPUTS / COLUMNS];
@@ -140,6 +141,7 @@ impl TileMatrix for PackedBf16 {
     }
 
     fn prepare_scalar(&self, x: &[f32], row: &mut [u8]) {
+        row.fill(0);
         for (x, row) in x.iter().zip(row.chunks_exact_mut(BYTES)) {
             row.copy_from_slice(&input_bits(*x).to_le_bytes());
         }

@@ -146,6 +146,7 @@ impl TileMatrix for PackedI24 {
     }
 
     fn prepare_scalar(&self, x: &[f32], row: &mut [u8]) {
+        row.fill(0);
         for (input, x) in x.iter().enumerate() {
             for (digit, byte) in digits(quantise(*x)).into_iter().enumerate() {
                 row[row_place(input) + digit * BLOCK] = byte;

@@ -29,7 +29,7 @@ pub trait TileMatrix: Sized + Send + Sync {
         self.blocks() * Self::ROW_BLOCK
     }
 
-    /// Writes inputs in the numbers of this matrix. What is beyond them in `row` stays, and is 0.
+    /// Writes inputs in the numbers of this matrix, and 0 for what is beyond them in `row`.
     ///
     /// # Safety
     /// The machine has AVX-512.

@@ -20,12 +20,12 @@
     reason = "closures and adapters over vectors would not be inlined with them"
 )]
 
-use std::arch::x86_64::{__m512, _mm512_setzero_ps};
+use std::arch::x86_64::{__m512, _MM_HINT_ET0, _mm_prefetch, _mm512_setzero_ps};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 
-use super::{GROUP, Offsets, Step, TILE_ROWS, prepared};
+use super::{GROUP, Numbers, Offsets, Step, TILE_ROWS, prepared};
 use crate::kernels::aligned::LINE;
 use crate::kernels::gates::{self, Fraction};
 use crate::kernels::gemm::VECTORS;
@@ -109,18 +109,18 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
 
     /// A panel of a tile of rows, and what is due of the tile before.
     #[inline(always)]
-    pub(super) unsafe fn tile(&mut self, panel: usize, index: usize) {
+    pub(super) unsafe fn tile(&mut self, panel: usize, index: usize, numbers: &Numbers) {
         let step = self.step;
         self.before = self.now;
         // SAFETY: as the caller promises.
         unsafe {
             self.now = self.begin(panel, index);
+            let below = step.cell.below.as_ref();
             let rows = [
-                prepared(step.before, &step.cell.recurrent, step.height, index).as_ptr(),
-                step.cell
-                    .below
-                    .as_ref()
-                    .map_or(ptr::null(), |below| prepared(step.below, below, step.height, index).as_ptr()),
+                prepared(&numbers.before, &step.cell.recurrent, step.height, index).as_ptr(),
+                below.map_or(ptr::null(), |below| {
+                    prepared(&numbers.below, below, step.height, index).as_ptr()
+                }),
             ];
             self.pass::<0>(panel, rows);
             self.pass::<1>(panel, rows);
@@ -329,6 +329,11 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
             let divisors = [load(&raw const (*kept).input, first), load(&raw const (*kept).forget, first)];
             let cells = gates::cell(cells, divisors, load_fraction(&raw const (*kept).g, first));
             store(&raw mut (*kept).cell, first, cells);
+            // Another core may have read the hidden states that were there.
+            let hidden = self.before.hidden.addr().wrapping_sub(self.before.cells.addr());
+            for row in 0..N {
+                _mm_prefetch::<_MM_HINT_ET0>(places[row].wrapping_byte_add(hidden).cast());
+            }
             for row in 0..N {
                 cells[row].store(places[row]);
             }

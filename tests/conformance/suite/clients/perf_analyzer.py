@@ -1,4 +1,4 @@
-"""perf_analyzer, Triton's load generator: sweeps of concurrency that must complete, and two ratios of rates."""
+"""perf_analyzer, Triton's load generator: sweeps of concurrency that must complete, and ratios of rates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ CLIENT.version = WHEEL.rpartition("=")[2]
 MEASURE_SECONDS_MAX = 300
 # A picture as cameras and test sets have them, and what a network of that size is sent.
 SIDE = 224
-RATIO_CONCURRENCY = 16
+FEW = 16
+"""Requests at once that leave the client's threads waiting for each other more than for the server."""
+MANY = 64
+"""Requests at once, the end of the sweep: the machine is busy, and rates are what a request takes of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +38,15 @@ class Load:
     tensor: dict[str, dict]
     protocol: str
     tensors: str = "binary"
+    stream: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.model} {self.protocol} {self.tensors}"
+        return f"{self.model} {self.protocol} {'stream' if self.stream else self.tensors}"
 
 
-def text(protocol: str, tensors: str = "binary") -> Load:
-    return Load(TEXT_MODEL, {"text": {"content": [SENTENCE], "shape": [1]}}, protocol, tensors)
+def text(protocol: str, tensors: str = "binary", *, stream: bool = False) -> Load:
+    return Load(TEXT_MODEL, {"text": {"content": [SENTENCE], "shape": [1]}}, protocol, tensors, stream)
 
 
 def picture(protocol: str, tensors: str = "binary") -> Load:
@@ -81,6 +85,8 @@ def rate(world: World, load: Load, concurrency: int, window_ms: int) -> float:
         "--input-data", str(data), "--concurrency-range", str(concurrency), "-p", str(window_ms), "-s", "999",
         "-f", str(table),
     ]
+    if load.stream:
+        command += ["--async", "--streaming"]
     if load.protocol == "http":
         command += ["--input-tensor-format", load.tensors, "--output-tensor-format", load.tensors]
     libraries = Path(sysconfig.get_path("purelib")) / "nvidia" / "cuda_runtime" / "lib"
@@ -103,7 +109,7 @@ def sweep(world: World, load: Load) -> dict[str, float]:
     return {f"rate at {count}": rate(world, load, count, window) for count in world.options.sweep}
 
 
-def ratio(world: World, ours: Load, others: Load) -> dict[str, float]:
+def ratio(world: World, ours: Load, others: Load, concurrency: int = MANY) -> dict[str, float]:
     """How many times the rate of `others` that of `ours` is: the median of ratios that were measured side by side."""
     rounds, window = (3, 300) if world.options.quick else (9, 1000)
     server = world.server()
@@ -112,7 +118,7 @@ def ratio(world: World, ours: Load, others: Load) -> dict[str, float]:
         measured = {}
         for load in (ours, others) if place % 2 == 0 else (others, ours):
             cpu, requests = server.cpu_seconds(), server.requests()
-            measured[load] = rate(world, load, RATIO_CONCURRENCY, window)
+            measured[load] = rate(world, load, concurrency, window)
             spent[load] += server.cpu_seconds() - cpu
             sent[load] += server.requests() - requests
         pairs.append(measured[ours] / measured[others])
@@ -129,6 +135,11 @@ def text_http(world: World) -> dict[str, float]:
 @CLIENT.contract("OIP gRPC: sweep with a text")
 def text_grpc(world: World) -> dict[str, float]:
     return sweep(world, text("grpc"))
+
+
+@CLIENT.contract("OIP gRPC stream: sweep with a text")
+def text_stream(world: World) -> dict[str, float]:
+    return sweep(world, text("grpc", stream=True))
 
 
 @CLIENT.contract("OIP REST: sweep with a picture")
@@ -148,19 +159,29 @@ def at_least(world: World, goal: float, figures: dict[str, float]) -> dict[str, 
     return figures
 
 
-@CLIENT.contract("rate of gRPC over that of REST with JSON, a text")
+@CLIENT.contract(f"rate of gRPC over that of REST with JSON, a text, {MANY} at once")
 def grpc_over_json(world: World) -> dict[str, float]:
     return at_least(world, 1.0, ratio(world, text("grpc"), text("http", "json")))
 
 
-@CLIENT.contract("rate of gRPC over that of REST with bytes, a text")
+@CLIENT.contract(f"rate of a gRPC stream over that of REST with JSON, a text, {MANY} at once")
+def stream_over_json(world: World) -> dict[str, float]:
+    return at_least(world, 1.0, ratio(world, text("grpc", stream=True), text("http", "json")))
+
+
+@CLIENT.contract(f"rate of gRPC over that of REST with JSON, a text, {FEW} at once")
+def grpc_over_json_of_few(world: World) -> dict[str, float]:
+    return ratio(world, text("grpc"), text("http", "json"), FEW)
+
+
+@CLIENT.contract(f"rate of gRPC over that of REST with bytes, a text, {MANY} at once")
 def grpc_over_bytes(world: World) -> dict[str, float]:
     return ratio(world, text("grpc"), text("http"))
 
 
 @CLIENT.contract("rate of REST with bytes over that with JSON, a picture")
 def bytes_over_json(world: World) -> dict[str, float]:
-    return at_least(world, 2.0, ratio(world, picture("http"), picture("http", "json")))
+    return at_least(world, 2.0, ratio(world, picture("http"), picture("http", "json"), FEW))
 
 
 CLIENTS = [CLIENT]
