@@ -25,6 +25,8 @@ use super::tile_matrix::TileMatrix;
 use passes::Passes;
 
 #[cfg(target_arch = "x86_64")]
+mod kept;
+#[cfg(target_arch = "x86_64")]
 mod passes;
 
 /// Rows of one tile: as many are computed in little more time than one.

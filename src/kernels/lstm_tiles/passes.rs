@@ -25,17 +25,14 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 
-use super::{GROUP, Numbers, Offsets, Step, TILE_ROWS, prepared};
+use super::kept::{Kept, PANEL, load, load_fraction, store, store_fraction};
+use super::{GROUP, Numbers, Offsets, Step, prepared};
 use crate::kernels::aligned::LINE;
 use crate::kernels::gates::{self, Fraction};
-use crate::kernels::gemm::VECTORS;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::lstm::Input;
 use crate::kernels::lstm::input::prefetch_line;
 use crate::kernels::tile_matrix::{Gate, TileMatrix};
-
-/// Sums of a panel in one row.
-const PANEL: usize = VECTORS * LINE;
 
 /// A thread's share of a step.
 ///
@@ -63,27 +60,6 @@ struct Tile {
     /// Which room its sums begin in, where they are computed.
     room: usize,
 }
-
-/// What is kept from one piece to another.
-#[repr(C, align(64))]
-pub(super) struct Kept<M: TileMatrix> {
-    /// The sums of the last two gates, as of [`Passes::gates`].
-    sums: [[M::Sums; 2]; 2],
-    /// 1 / σ of the sums of the input, the forget and the output gate.
-    input: Values,
-    forget: Values,
-    output: Values,
-    g: Fraction<Values>,
-    cell: Values,
-    tanh: Fraction<Values>,
-    /// What the sums of every other tile begin with, where it is computed.
-    begin: [[[f32; PANEL]; TILE_ROWS]; 2],
-}
-
-/// A value of 16 units in every row of a tile.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Values([[f32; LINE]; TILE_ROWS]);
 
 /// Calls a method that is generic over how many rows it takes with as many of `rows` as can be, until all are done.
 macro_rules! for_rows {
@@ -389,60 +365,5 @@ impl Tile {
             }
         }
         places
-    }
-}
-
-/// The values of `N` rows.
-///
-/// # Safety
-/// The machine has AVX-512, and the rows are a tile's and have been stored.
-#[inline(always)]
-unsafe fn load<const N: usize>(values: *const Values, first: usize) -> [__m512; N] {
-    // SAFETY: as the caller promises.
-    unsafe { Lanes::load(values.cast::<[f32; LINE]>().add(first).cast()) }
-}
-
-/// Keeps the values of `N` rows.
-///
-/// # Safety
-/// The rows are a tile's.
-#[inline(always)]
-unsafe fn store<const N: usize>(values: *mut Values, first: usize, of: [__m512; N]) {
-    // SAFETY: as the caller promises.
-    unsafe { of.store(values.cast::<[f32; LINE]>().add(first).cast()) }
-}
-
-/// As [`load`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn load_fraction<const N: usize>(
-    values: *const Fraction<Values>,
-    first: usize,
-) -> Fraction<[__m512; N]> {
-    // SAFETY: as the caller promises.
-    unsafe {
-        Fraction {
-            dividend: load(&raw const (*values).dividend, first),
-            divisor: load(&raw const (*values).divisor, first),
-        }
-    }
-}
-
-/// As [`store`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn store_fraction<const N: usize>(
-    values: *mut Fraction<Values>,
-    first: usize,
-    of: Fraction<[__m512; N]>,
-) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        store(&raw mut (*values).dividend, first, of.dividend);
-        store(&raw mut (*values).divisor, first, of.divisor);
     }
 }
