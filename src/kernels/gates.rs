@@ -1,19 +1,19 @@
 //! Sigmoid and tanh as fractions, for the tail of the LSTM step: a few 1e-7 from the true value, and divided once.
 //!
-//! Sketch, a vector: 2^n · (1 − p(r)) with n = round(y), r = y − n in powers of two: a multiplication, 2 to clamp, 2 to
-//! reduce, 6 for p, and scaling; 13 operations where [`activation`](super::activation) needs 17 and a division, because
-//! near saturation it keeps the digits of what is about to be rounded away. With σ(x) = 1 / (1 + e^−x) and
-//! tanh(x) = (1 − e^−2x) / (1 + e^−2x), the new cell is one fraction and the new hidden state another: two divisions
-//! instead of five. The clamps keep the products of divisors below 2^100.
+//! Sketch, a vector: 2^n · (1 − q(r) · r) with n = round(y), r = y − n in powers of two: a multiplication, 2 to clamp, 2 to
+//! reduce, 6 for the polynomial, and scaling; 12 operations where [`activation`](super::activation) needs 17 and a
+//! division, because near saturation it keeps the digits of what is about to be rounded away. With σ(x) = 1 / (1 + e^−x)
+//! and tanh(x) = (1 − e^−2x) / (1 + e^−2x), the new cell is one fraction and the new hidden state another: two divisions
+//! instead of five. The clamps keep the products of divisors below 2^100, and powers from being subnormal, which is slow.
 //!
-//! p(r) / r is the polynomial of degree 5 nearest to (1 − 2^r) / r on |r| ≤ ½, 2^-26 off, found by Lawson's iteration.
+//! q(r) is the polynomial of degree 5 nearest to (1 − 2^r) / r on |r| ≤ ½, 2^-26 off, found by Lawson's iteration.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 #![expect(clippy::many_single_char_names, reason = "the formula's own names")]
 
 use super::lanes::Lanes;
 
-/// (1 − 2^r) / r, from the highest power down.
-const P: [f32; 6] =
+/// q(r), from the highest power down.
+const Q: [f32; 6] =
     [-1.540_351_2e-4, -1.339_075_8e-3, -9.618_238e-3, -5.550_357_4e-2, -0.240_226_5, -std::f32::consts::LN_2];
 /// σ is within 2^-30 of 0 or 1 beyond, and tanh ±1 to the last bit.
 const EXPONENT_MAX: f32 = 30.0;
@@ -49,27 +49,27 @@ pub(super) fn hidden<V: Lanes>(cell: Fraction<V>, output: V) -> V {
 /// 1 / σ(x) = 1 + e^−x.
 #[inline(always)]
 pub(super) fn sigmoid_divisor<V: Lanes>(x: V) -> V {
-    let (p, power) = exp_2_parts(x.mul(x.all(-std::f32::consts::LOG2_E)));
-    p.neg_mul_add(power, power).add(x.all(1.0))
+    let (q, r, n) = exp_2_parts(x.mul(x.all(-std::f32::consts::LOG2_E)));
+    q.neg_mul_add(r, r.all(1.0)).scale(n).add(r.all(1.0))
 }
 
 /// tanh(x) as 1 − e over 1 + e with e = e^−2x. 1 − e is evaluated as one, so that small values keep their digits.
 #[inline(always)]
 pub(super) fn tanh<V: Lanes>(x: V) -> Fraction<V> {
-    let (p, power) = exp_2_parts(x.mul(x.all(-2.0 * std::f32::consts::LOG2_E)));
+    let (q, r, n) = exp_2_parts(x.mul(x.all(-2.0 * std::f32::consts::LOG2_E)));
+    let (p, power) = (q.mul(r), r.all(1.0).scale(n));
     let dividend = p.mul_add(power, x.all(1.0).sub(power));
     Fraction { dividend, divisor: x.all(2.0).sub(dividend) }
 }
 
-/// 2^y, y within the largest exponent, as p and 2^n: 2^y = 2^n − p · 2^n.
+/// 2^y, y within the largest exponent, as q, r and n: 2^y = (1 − q · r) · 2^n.
 #[inline(always)]
-fn exp_2_parts<V: Lanes>(y: V) -> (V, V) {
+fn exp_2_parts<V: Lanes>(y: V) -> (V, V, V) {
     // NaN passes both: each of them gives its second operand then.
     let y = y.all(-EXPONENT_MAX).max(y.all(EXPONENT_MAX).min(y));
     let (n, r) = y.split();
-    let p = r.all(P[0]).mul_add(r, r.all(P[1])).mul_add(r, r.all(P[2])).mul_add(r, r.all(P[3]));
-    let p = p.mul_add(r, r.all(P[4])).mul_add(r, r.all(P[5])).mul(r);
-    (p, r.all(1.0).scale(n))
+    let q = r.all(Q[0]).mul_add(r, r.all(Q[1])).mul_add(r, r.all(Q[2])).mul_add(r, r.all(Q[3]));
+    (q.mul_add(r, r.all(Q[4])).mul_add(r, r.all(Q[5])), r, n)
 }
 
 #[cfg(test)]
