@@ -108,8 +108,7 @@ pub(super) trait Lanes: Copy {
     /// The nearest whole number, ties to even, and what is left of `self`: at most ½.
     #[inline(always)]
     fn split(self) -> (Self, Self) {
-        let whole = self.round();
-        (whole, self.sub(whole))
+        (self.round(), self.sub(self.round()))
     }
     /// The larger of both; `other` where one is NaN.
     fn max(self, other: Self) -> Self;

@@ -53,6 +53,8 @@ pub struct Cell<M> {
 pub struct Scratch {
     offsets: Vec<Offsets>,
     dues: Vec<usize>,
+    /// Rows that room was made for.
+    rows: usize,
 }
 
 /// Rows in the numbers of a cell's matrices: hidden states before the step, and an upper layer's inputs. Every thread of a step
@@ -119,6 +121,7 @@ impl<M: TileMatrix> Cell<M> {
 
     /// Makes room for steps of up to `rows` rows.
     pub fn reserve(&self, rows: usize, scratch: &mut Scratch) {
+        scratch.rows = scratch.rows.max(rows);
         scratch.offsets.reserve(rows + GROUP);
         scratch.dues.reserve(self.blocks() + 1);
     }
@@ -151,7 +154,7 @@ impl<M: TileMatrix> Cell<M> {
             }
         };
         let height = height(rows.len());
-        let Scratch { offsets, dues } = scratch;
+        let Scratch { offsets, dues, rows: room } = scratch;
         offsets.clear();
         offsets
             .extend(rows.iter().enumerate().map(|(at, row)| self.offsets((at % height, row), first, states)));
@@ -160,7 +163,8 @@ impl<M: TileMatrix> Cell<M> {
         let blocks = self.blocks();
         dues.clear();
         dues.extend((0..blocks).map(|done| height / GROUP * done / blocks * GROUP).chain([height]));
-        let step = Step { cell: self, rows, offsets, height, dues, first, states, hidden, inputs };
+        let room = rows.len().max(*room);
+        let step = Step { cell: self, rows, room, offsets, height, dues, first, states, hidden, inputs };
         let load = Load {
             parts: self.folded_width() / (VECTORS * LINE),
             products: self.products() * (ROWS_OF_A_LOAD + rows.len()) / ROWS_OF_A_LOAD,
@@ -213,6 +217,8 @@ struct Offsets {
 struct Step<'a, M> {
     cell: &'a Cell<M>,
     rows: &'a [Row],
+    /// Rows that later steps may have: each thread makes room once.
+    room: usize,
     /// Of the rows; all of them are inside.
     offsets: &'a [Offsets],
     /// Rows of a tile.
@@ -232,7 +238,7 @@ impl<M: TileMatrix> Step<'_, M> {
     fn run(&self, panels: Parts<'_>) {
         let mut numbers = NUMBERS.take();
         // The last tile may be lower than the others, and is read as if it were not.
-        let rows = self.rows.len().next_multiple_of(self.height);
+        let rows = self.room.next_multiple_of(TILE_ROWS);
         let Numbers { before, below } = &mut numbers;
         for (matrix, place) in [(Some(&self.cell.recurrent), before), (self.cell.below.as_ref(), below)] {
             let bytes = rows * matrix.map_or(0, M::row_bytes);
