@@ -31,6 +31,8 @@ mod passes;
 
 /// Rows of one tile: as many are computed in little more time than one.
 pub const TILE_ROWS: usize = ROWS_MAX;
+/// Sums of a panel in one row.
+const PANEL: usize = VECTORS * LINE;
 /// Rows whose operations are taken in step.
 const GROUP: usize = 4;
 /// Rows that take as much longer than none as one takes at all: a panel's weights are loaded for one row as for 16.
@@ -166,7 +168,7 @@ impl<M: TileMatrix> Cell<M> {
         let room = rows.len().max(*room);
         let step = Step { cell: self, rows, room, offsets, height, dues, first, states, hidden, inputs };
         let load = Load {
-            parts: self.folded_width() / (VECTORS * LINE),
+            parts: self.folded_width() / PANEL,
             products: self.products() * (ROWS_OF_A_LOAD + rows.len()) / ROWS_OF_A_LOAD,
         };
         team.share(load, &mut [], |panels, _| step.run(panels));
@@ -181,13 +183,15 @@ impl<M: TileMatrix> Cell<M> {
 
     /// Where a row's values are, held against the ends of what they are in.
     fn offsets(&self, (at, row): (usize, &Row), input: Input<'_>, states: Shared<'_>) -> Offsets {
+        let width = self.folded_width();
         let input = match input {
             Input::Folded(table) => {
-                let width = self.folded_width();
-                assert!(row.input < table.len() / width, "an input that is not in the table");
+                assert!((row.input + 1) * width <= table.len(), "an input that is not in the table");
                 row.input * width
             }
-            Input::Raw { .. } => at * VECTORS * LINE,
+            // All rows' begin with the bias.
+            Input::Raw { .. } if self.below.is_some() => 0,
+            Input::Raw { .. } => at * PANEL,
         };
         Offsets { state: states.offset(row.slot), input }
     }

@@ -37,6 +37,12 @@ impl Inputs {
         self.bias.len()
     }
 
+    /// The biases of one panel, as [`sums`](Self::sums) has them.
+    pub(in crate::kernels) fn bias(&self, panel: usize) -> &[f32] {
+        let share = VECTORS * self.weights.level().lanes();
+        &self.bias[panel * share..][..share]
+    }
+
     /// Values of one raw input.
     pub(in crate::kernels) fn inputs(&self) -> usize {
         self.weights.inputs()

@@ -31,8 +31,8 @@ impl<'a> Shared<'a> {
     /// # Panics
     /// When it is not there.
     pub(in crate::kernels) fn offset(&self, slot: usize) -> usize {
-        let slots = self.after.len().min(self.cells.len()) / self.width;
-        assert!(slot < slots, "a state that is not there");
+        let end = (slot + 1) * self.width;
+        assert!(end <= self.after.len() && end <= self.cells.len(), "a state that is not there");
         slot * self.width
     }
 

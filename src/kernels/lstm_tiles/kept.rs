@@ -3,15 +3,11 @@
 
 use std::arch::x86_64::__m512;
 
-use super::TILE_ROWS;
+use super::{PANEL, TILE_ROWS};
 use crate::kernels::aligned::LINE;
 use crate::kernels::gates::Fraction;
-use crate::kernels::gemm::VECTORS;
 use crate::kernels::lanes::Lanes;
 use crate::kernels::tile_matrix::TileMatrix;
-
-/// Sums of a panel in one row.
-pub(super) const PANEL: usize = VECTORS * LINE;
 
 /// What is kept from one piece to another.
 #[repr(C, align(64))]

@@ -9,7 +9,7 @@
 //! |------------|--------|-------------|---|-------|
 //! | due        | o′, c′ | i, tanh(c)′ | f | g, h′ |
 //!
-//! What the pieces leave for each other and the sums of two gates are 13 KiB: they stay in the first-level cache, through which
+//! What the pieces leave for each other and the sums of two gates are 14 KiB: they stay in the first-level cache, through which
 //! 12 KiB of weights go in the meantime (of 256 units, in 24 bits).
 //!
 //! A core loads tiles ahead of time only as far as it knows where everything before is stored. So a place that has to be looked
@@ -25,8 +25,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 
-use super::kept::{Kept, PANEL, load, load_fraction, store, store_fraction};
-use super::{GROUP, Numbers, Offsets, Step, prepared};
+use super::kept::{Kept, load, load_fraction, store, store_fraction};
+use super::{GROUP, Numbers, Offsets, PANEL, Step, prepared};
 use crate::kernels::aligned::LINE;
 use crate::kernels::gates::{self, Fraction};
 use crate::kernels::lanes::Lanes;
@@ -113,9 +113,9 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
         // SAFETY: as the caller promises; the sums of all gates are there.
         unsafe {
             self.due_gate::<3>(0..rows);
-            self.due_cells(0..rows, self.before.places(self.before.cells, 0));
+            self.due_states::<true>(0..rows, self.before.places::<true>(0));
             self.due_tanh(0..rows);
-            self.due_hidden(0..rows, self.before.places(self.before.hidden, 0));
+            self.due_states::<false>(0..rows, self.before.places::<false>(0));
         }
     }
 
@@ -127,6 +127,7 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
         let begin = match step.first {
             // The offsets lead into it.
             Input::Folded(table) => table.as_ptr().wrapping_add(panel * PANEL),
+            Input::Raw { .. } if step.cell.below.is_some() => step.cell.inputs.bias(panel).as_ptr(),
             Input::Raw { .. } => {
                 // SAFETY: as the caller promises; a tile has no more rows than there is room for.
                 unsafe {
@@ -182,14 +183,14 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
                 let (start, end) = (*dues, *dues.add(1));
                 let before = self.before.rows.min(start)..self.before.rows.min(end);
                 let now = self.now.rows.min(start)..self.now.rows.min(end);
-                let states = if GATE == 0 { self.before.cells } else { self.before.hidden };
-                let places = self.before.places(states, before.start);
+                let (cells, hidden) =
+                    (self.before.places::<true>(before.start), self.before.places::<false>(before.start));
                 M::multiply::<0>(weights, rows, row_bytes);
                 match GATE {
-                    0 => self.due_cells(before.clone(), places),
+                    0 => self.due_states::<true>(before.clone(), cells),
                     1 => self.due_tanh(before.clone()),
                     2 => {}
-                    _ => self.due_hidden(before.clone(), places),
+                    _ => self.due_states::<false>(before.clone(), hidden),
                 }
                 M::multiply::<1>(weights, rows, row_bytes);
                 match GATE {
@@ -212,48 +213,36 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
         unsafe { for_rows!(rows, row, self.gate::<GATE, GROUP>(row), self.gate::<GATE, 1>(row)) }
     }
 
+    /// The cells of these rows, or their hidden states, given the places of the first ones.
     #[inline(always)]
-    unsafe fn due_cells(&mut self, rows: Range<usize>, mut places: [*mut f32; GROUP]) {
+    unsafe fn due_states<const CELLS: bool>(&mut self, rows: Range<usize>, mut places: [*mut f32; GROUP]) {
         // SAFETY: as the caller promises.
         unsafe {
             for_rows!(
                 rows,
                 row,
                 {
-                    self.cell::<GROUP>(row, places);
-                    places = self.before.places(self.before.cells, row.wrapping_add(GROUP));
+                    self.states::<CELLS, GROUP>(row, places);
+                    places = self.before.places::<CELLS>(row.wrapping_add(GROUP));
                 },
                 {
-                    self.cell::<1>(row, places);
-                    places = self.before.places(self.before.cells, row.wrapping_add(1));
+                    self.states::<CELLS, 1>(row, places);
+                    places = self.before.places::<CELLS>(row.wrapping_add(1));
                 }
             );
         }
+    }
+
+    #[inline(always)]
+    unsafe fn states<const CELLS: bool, const N: usize>(&mut self, first: usize, places: [*mut f32; GROUP]) {
+        // SAFETY: as the caller promises.
+        unsafe { if CELLS { self.cell::<N>(first, places) } else { self.hidden::<N>(first, places) } }
     }
 
     #[inline(always)]
     unsafe fn due_tanh(&mut self, rows: Range<usize>) {
         // SAFETY: as the caller promises.
         unsafe { for_rows!(rows, row, self.tanh::<GROUP>(row), self.tanh::<1>(row)) }
-    }
-
-    #[inline(always)]
-    unsafe fn due_hidden(&mut self, rows: Range<usize>, mut places: [*mut f32; GROUP]) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            for_rows!(
-                rows,
-                row,
-                {
-                    self.hidden::<GROUP>(row, places);
-                    places = self.before.places(self.before.hidden, row.wrapping_add(GROUP));
-                },
-                {
-                    self.hidden::<1>(row, places);
-                    places = self.before.places(self.before.hidden, row.wrapping_add(1));
-                }
-            );
-        }
     }
 
     /// One gate of `N` rows.
@@ -351,17 +340,17 @@ impl Tile {
         room: 0,
     };
 
-    /// Where four rows have their states.
+    /// Where four rows have their cells, or their hidden states.
     ///
     /// # Safety
     /// There are offsets for a whole group behind the last row.
     #[inline(always)]
-    unsafe fn places(&self, states: *mut f32, row: usize) -> [*mut f32; GROUP] {
-        let mut places = [states; GROUP];
+    unsafe fn places<const CELLS: bool>(&self, row: usize) -> [*mut f32; GROUP] {
+        let mut places = [if CELLS { self.cells } else { self.hidden }; GROUP];
         if self.rows > 0 {
             for at in 0..GROUP {
                 // SAFETY: as the caller promises; they lead to states.
-                places[at] = unsafe { states.add((*self.offsets.add(row).add(at)).state) };
+                places[at] = unsafe { places[at].add((*self.offsets.add(row).add(at)).state) };
             }
         }
         places
