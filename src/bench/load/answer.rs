@@ -89,6 +89,8 @@ impl<S: AsyncRead + Unpin> Incoming<S> {
                 }
             }
         }
+        // What nobody asked for must not be taken for the next answer.
+        answer.keeps &= self.bytes.is_empty();
         Ok(answer)
     }
 
@@ -128,7 +130,6 @@ impl<S: AsyncRead + Unpin> Incoming<S> {
 
     /// Reads so many bytes of a body away.
     async fn pass(&mut self, mut length: usize, answer: &mut Answer) -> io::Result<()> {
-        answer.bytes += length;
         while length > 0 {
             if self.bytes.is_empty() {
                 self.more().await?;
@@ -139,6 +140,7 @@ impl<S: AsyncRead + Unpin> Incoming<S> {
                 answer.example.extend_from_slice(&self.bytes[..here.min(room)]);
             }
             self.bytes.advance(here);
+            answer.bytes += here;
             length -= here;
         }
         Ok(())
@@ -245,6 +247,12 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_says_more_than_it_was_asked_is_given_up() {
+        let (found, left) = read(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nxHTTP/1.1", 4096, false).await;
+        assert_eq!((found.unwrap(), left), (answer(200, 1, "", false), 8));
+    }
+
+    #[tokio::test]
     async fn an_answer_to_head_has_no_body_whatever_its_length() {
         let (found, _) = read(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", 4096, true).await;
         assert_eq!(found.unwrap(), answer(200, 0, "", true));
@@ -265,6 +273,10 @@ mod tests {
             ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbody", "closed before"),
             ("HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", "content-length: many"),
             ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfour\r\n", "a chunk without a length"),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\nffffffffffffffff\r\n",
+                "closed before",
+            ),
             ("", "closed before"),
             (endless.as_str(), "not an answer in HTTP/1"),
         ] {

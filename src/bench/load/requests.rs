@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -49,6 +51,9 @@ pub enum RequestError {
     /// Not a method.
     #[error("{0:?} is not a method: expected POST, GET, PUT or the like")]
     Method(String),
+    /// A header that says where the body ends.
+    #[error("{0:?} cannot be set: it is told by the body")]
+    Length(String),
     /// Not a header.
     #[error("{0:?} is not a header: expected \"Name: value\"")]
     Header(String),
@@ -73,6 +78,9 @@ impl Requests {
             let bad = || RequestError::Header(header.clone());
             let (name, text) = header.split_once(':').ok_or_else(bad)?;
             let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
+            if [CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
+                return Err(RequestError::Length(header.clone()));
+            }
             headers.insert(name, HeaderValue::from_str(text.trim()).map_err(|_| bad())?);
         }
         let line = format!("{method} {} HTTP/1.1", target.path());
@@ -174,6 +182,9 @@ mod tests {
         let refused = |payload| Requests::new(&target(), payload).unwrap_err().to_string();
         assert!(refused(payload(&[], &["no colon"])).contains("expected \"Name: value\""));
         assert!(refused(payload(&[], &["a b: c"])).contains("a b: c"));
+        for framing in ["Content-Length: 5", "transfer-encoding: chunked"] {
+            assert!(refused(payload(&["x"], &[framing])).contains("told by the body"), "{framing}");
+        }
         assert!(refused(Payload { method: "PO ST".into(), ..payload(&[], &[]) }).contains("is not a method"));
     }
 }
