@@ -206,10 +206,11 @@ async fn the_public_models_are_counted_loaded_and_unloaded_as_the_examples_ask()
     let load = "/v2/repository/models/simple/load";
     let config = |config: &str| json!({"parameters": {"config": config}});
     assert_eq!(post(&door, load, &config(r#"{"max_batch_size": "16"}"#)).await.0, 200);
-    let size = Ask::get("/v2/models/simple/config").of(&door).await.json()["max_batch_size"].clone();
-    assert_eq!(size, 16);
+    let size = async || Ask::get("/v2/models/simple/config").of(&door).await.json()["max_batch_size"].clone();
+    assert_eq!(size().await, 16);
     let (status, body) = post(&door, load, &config("wrong")).await;
     assert!(status == 400 && body["error"].as_str().unwrap().starts_with("failed to load"), "{body}");
+    assert_eq!(size().await, 16, "a load that is refused changes nothing");
     let tensor = |name| json!({"name": name, "datatype": "INT32", "shape": [1, 16], "data": vec![1; 16]});
     let body = json!({"inputs": [tensor("INPUT0"), tensor("INPUT1")]});
     assert_eq!(post(&door, "/v2/models/simple/infer", &body).await.0, 200);

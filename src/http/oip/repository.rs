@@ -97,7 +97,6 @@ pub(in crate::http) async fn load_with(
     }
     let Some(config) = parameters.get("config") else { return change(gateway, model, Change::Load).await };
     if let Some(public) = PublicModel::named(gateway, model) {
-        change(gateway, model, Change::Load).await?;
         gateway.public.load(public, Some(rows_of_public(&shown, config)?));
         return Ok(());
     }
