@@ -130,6 +130,16 @@ impl Plan {
         }
     }
 
+    /// The instructions that its kernels run on; none where they are candle's.
+    #[must_use]
+    pub fn level(&self) -> Option<Level> {
+        match self {
+            Self::Lstm(plan, _) => Some(plan.level()),
+            Self::Conv(..) => Some(Level::detect().untiled()),
+            Self::Candle(..) => None,
+        }
+    }
+
     /// An engine for `capacity` rows.
     #[must_use]
     pub fn engine(&self, capacity: usize) -> PlannedEngine {
@@ -150,7 +160,7 @@ impl Plan {
 /// The widest level, or the one below tiles where they are no faster.
 fn lstm_level(config: &lstm::Config, precision: Precision) -> Level {
     match Level::detect() {
-        Level::Amx if precision != Precision::Bf16 && config.hidden_dim < TILED_UNITS_MIN => Level::Avx512,
+        level if precision != Precision::Bf16 && config.hidden_dim < TILED_UNITS_MIN => level.untiled(),
         level => level,
     }
 }

@@ -73,6 +73,12 @@ impl Level {
         Self::available().find(|level| level.rank() <= self.rank()).unwrap_or(Self::Scalar)
     }
 
+    /// This level without tiles, where a kernel has no use for them.
+    #[must_use]
+    pub fn untiled(self) -> Self {
+        if self == Self::Amx { Self::Avx512 } else { self }
+    }
+
     /// f32 values of one vector; the scalar twins walk in the same blocks of 16 as AVX-512.
     #[must_use]
     pub fn lanes(self) -> usize {

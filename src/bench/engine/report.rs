@@ -33,7 +33,7 @@ pub struct Report {
     pub model: String,
     /// `lstm-classifier` or `conv-classifier`.
     pub network: &'static str,
-    /// Vector instructions of the kernels.
+    /// Vector instructions of the kernels: `AMX`, `AVX-512`, `AVX2`, `scalar`, or `candle's` where it computes.
     pub instructions: &'static str,
     /// In which numbers it computes: `f32`, `bf16` or `int16`; the share of the two latter of the f32 peak may exceed 1.
     pub precision: Precision,
@@ -100,11 +100,12 @@ impl Report {
         Self {
             model: model.to_owned(),
             network,
-            instructions: match Level::detect() {
-                Level::Amx => "AMX",
-                Level::Avx512 => "AVX-512",
-                Level::Avx2 => "AVX2",
-                Level::Scalar => "scalar",
+            instructions: match plan.level() {
+                Some(Level::Amx) => "AMX",
+                Some(Level::Avx512) => "AVX-512",
+                Some(Level::Avx2) => "AVX2",
+                Some(Level::Scalar) => "scalar",
+                None => "candle's",
             },
             precision,
             batch: settings.batch,

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::engine::Precision;
+use crate::kernels::cpu::Level;
 use crate::model::{InputPreparation, TextInput};
 use crate::nn::{Architecture, Weights, conv, lstm};
 use crate::pipeline::Preparer;
@@ -73,6 +74,8 @@ fn rows_of_any_length_stream_through_every_engine() {
         };
         let report = Report::new(subject, &settings, &measured);
         assert_eq!((report.engines, report.units), (engines, "tokens"));
+        assert_eq!(report.instructions == "scalar", Level::detect() == Level::Scalar);
+        assert_ne!(report.instructions, "AMX", "so few units are not computed in tiles");
         // Whole vectors of each gate.
         assert!(report.table_bytes >= 50 * 48 * 4);
         assert!(

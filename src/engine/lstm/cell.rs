@@ -96,6 +96,11 @@ impl Cell {
         }
     }
 
+    /// Whether its products are computed in tiles.
+    pub(super) fn is_tiled(&self) -> bool {
+        matches!(self, Self::Int24(_) | Self::Bf16(_))
+    }
+
     /// Values of one state.
     pub(super) fn width(&self) -> usize {
         match self {

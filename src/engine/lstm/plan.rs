@@ -49,6 +49,8 @@ pub struct LstmLayout {
 pub struct LstmPlan {
     architecture: Architecture,
     config: Config,
+    /// The instructions of what is not tiled.
+    level: Level,
     embedding: Embedding,
     /// A layer's directions, forward first.
     layers: Vec<Vec<Cell>>,
@@ -92,9 +94,16 @@ impl LstmPlan {
             embedding: Embedding::new(config, embedding, first, layout.table_bytes_max),
             config: config.clone(),
             architecture,
+            level: layout.level.or_below(),
             head: Linear::new(layout.level, &weight, &bias, directions(config)),
             layers,
         })
+    }
+
+    /// The instructions that its layers run on.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        if self.cells().any(Cell::is_tiled) { Level::Amx } else { self.level.untiled() }
     }
 
     /// Bytes of the folded embedding; 0 when it is not folded.

@@ -71,6 +71,14 @@ fn bits(logits: &Logits) -> Vec<u32> {
 }
 
 #[test]
+fn a_plan_says_which_instructions_its_layers_run_on() {
+    for (level, precision) in Level::available().flat_map(|level| PRECISIONS.map(|of| (level, of))) {
+        let plan = plan(&config(1, false, Pooling::Last), layout(level, precision));
+        assert_eq!(plan.level(), level, "{precision:?}");
+    }
+}
+
+#[test]
 fn answers_are_candles() {
     for (layers, bidirectional) in [(1, false), (2, false), (3, false), (1, true), (2, true), (4, true)] {
         for pooling in POOLINGS {
