@@ -1,5 +1,6 @@
 //! The loop that accepts connections, and the drain that answers whoever was accepted before it ends.
 
+mod gathered;
 mod preface;
 
 use std::convert::Infallible;
@@ -15,12 +16,13 @@ use axum::body::Body;
 use futures_util::future::join_all;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::HttpService;
+use hyper::service::{HttpService, Service, service_fn};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tower::Service as _;
 
+use self::gathered::{Calls, Gathered};
 use self::preface::{Begun, Spoken};
 use super::admin::admin_router;
 use super::router::router;
@@ -202,12 +204,11 @@ impl Door {
         // Answers are small: waiting to fill a packet only adds to their latency.
         let _ = stream.set_nodelay(true);
         let router = self.service.clone();
-        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let mut router = router.clone();
             async move {
-                poll_fn(|cx| <Router as tower::Service<hyper::Request<Body>>>::poll_ready(&mut router, cx))
-                    .await?;
-                let response = router.call(request.map(Body::new)).await?;
+                poll_fn(|cx| <Router as tower::Service<Request<Body>>>::poll_ready(&mut router, cx)).await?;
+                let response = tower::Service::call(&mut router, request.map(Body::new)).await?;
                 Ok::<_, Infallible>(response)
             }
         });
@@ -225,7 +226,7 @@ struct Held {
 /// A connection from its first byte to its end.
 async fn converse<S>(stream: TcpStream, speech: Speech, service: S, mut held: Held)
 where
-    S: HttpService<Incoming, ResBody = Body> + Send,
+    S: Service<Request<Incoming>, Response = Response<Body>> + Send,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
 {
@@ -244,7 +245,18 @@ where
             run(speech.http1.serve_connection(TokioIo::new(begun), service), &mut held.phase).await;
         }
         Ok(Ok((Spoken::Http2, begun))) => {
-            run(speech.http2.serve_connection(TokioIo::new(begun), service), &mut held.phase).await;
+            let calls = Calls::default();
+            let stream = TokioIo::new(Gathered::new(begun, calls.clone()));
+            let counted = service_fn(move |request| {
+                let call = calls.begin();
+                let answer = service.call(request);
+                async move {
+                    let answer = answer.await;
+                    drop(call);
+                    answer
+                }
+            });
+            run(speech.http2.serve_connection(stream, counted), &mut held.phase).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a connection broke before it said anything"),
         Err(_) => tracing::debug!("a connection said nothing"),
@@ -266,7 +278,7 @@ where
     }
 }
 
-impl<S> Connection for http2::Connection<TokioIo<Begun>, S, TokioExecutor>
+impl<S> Connection for http2::Connection<TokioIo<Gathered<Begun>>, S, TokioExecutor>
 where
     S: HttpService<Incoming, ResBody = Body>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
