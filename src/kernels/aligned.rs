@@ -1,4 +1,5 @@
-//! Values on cache-line boundaries: packed weights and states, so that no vector straddles two lines.
+//! Values on cache-line boundaries: packed weights and states, so that no vector straddles two lines; many of them on large
+//! pages, where the system has some: rows of a table that are read here and there are found without a walk for each.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -7,6 +8,8 @@ use std::ops::{Deref, DerefMut};
 pub const LINE: usize = 16;
 /// Bytes of one cache line.
 const LINE_BYTES: usize = 64;
+/// Bytes of a large page on x86, and on ARM where pages are 4 KiB.
+const LARGE_PAGE_BYTES: usize = 2 << 20;
 
 /// One cache line.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +57,25 @@ impl<T> Default for Aligned<T> {
 impl<T> Aligned<T> {
     /// For f32, i16 and u8 alone, which are plain numbers that begin on any multiple of 4 bytes: the three constructors.
     fn of_zero_bytes(len: usize) -> Self {
-        let lines = (len * size_of::<T>()).div_ceil(LINE_BYTES);
-        Self { lines: vec![Line([0; LINE_BYTES]); lines], len, values: PhantomData }
+        let count = (len * size_of::<T>()).div_ceil(LINE_BYTES);
+        let mut lines = Vec::with_capacity(count);
+        #[cfg(target_os = "linux")]
+        on_large_pages(&mut lines);
+        lines.resize(count, Line([0; LINE_BYTES]));
+        Self { lines, len, values: PhantomData }
+    }
+}
+
+/// Asks the system for large pages under what the lines will fill, as many as lie in it whole: a hint, without which nothing is
+/// lost but time.
+#[cfg(target_os = "linux")]
+fn on_large_pages(lines: &mut Vec<Line>) {
+    let room = lines.spare_capacity_mut();
+    let Some(inside) = room.get_mut(room.as_ptr().align_offset(LARGE_PAGE_BYTES)..) else { return };
+    let bytes = size_of_val(inside) / LARGE_PAGE_BYTES * LARGE_PAGE_BYTES;
+    if bytes > 0 {
+        // SAFETY: the pages are whole and the vector's own, and only what they are made of changes.
+        unsafe { libc::madvise(inside.as_mut_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
     }
 }
 
@@ -79,6 +99,15 @@ impl<T> DerefMut for Aligned<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_on_large_pages_are_zeros_to_begin_with() {
+        for len in [LARGE_PAGE_BYTES - 1, LARGE_PAGE_BYTES, 3 * LARGE_PAGE_BYTES + 100] {
+            let mut values = Aligned::zeros_u8(len);
+            assert!(values.len() == len && values.iter().all(|value| *value == 0));
+            values.fill(1);
+        }
+    }
 
     #[test]
     fn values_are_aligned_writable_and_as_many_as_asked_for() {
