@@ -1,7 +1,7 @@
 //! Sigmoid and tanh as fractions, for the tail of the LSTM step: a few 1e-7 from the true value, and divided once.
 //!
-//! Sketch, a vector: 2^n · (1 − q(r) · r) with n = round(y), r = y − n in powers of two: a multiplication, 2 to clamp, 2 to
-//! reduce, 6 for the polynomial, and scaling; 12 operations where [`activation`](super::activation) needs 17 and a
+//! Sketch, a vector: 2^n · (1 − q(r) · r) with n = round(y), r = y − n in powers of two: a multiplication, 2 to reduce, 1 to
+//! clamp n, 6 for the polynomial, and scaling; 11 operations where [`activation`](super::activation) needs 17 and a
 //! division, because near saturation it keeps the digits of what is about to be rounded away. With σ(x) = 1 / (1 + e^−x)
 //! and tanh(x) = (1 − e^−2x) / (1 + e^−2x), the new cell is one fraction and the new hidden state another: two divisions
 //! instead of five. The clamps keep the products of divisors below 2^100, and powers from being subnormal, which is slow.
@@ -62,12 +62,10 @@ pub(super) fn tanh<V: Lanes>(x: V) -> Fraction<V> {
     Fraction { dividend, divisor: x.all(2.0).sub(dividend) }
 }
 
-/// 2^y, y within the largest exponent, as q, r and n: 2^y = (1 − q · r) · 2^n.
+/// 2^y as q, r and n: 2^y = (1 − q · r) · 2^n, n within ±[`EXPONENT_MAX`].
 #[inline(always)]
 fn exp_2_parts<V: Lanes>(y: V) -> (V, V, V) {
-    // NaN passes both: each of them gives its second operand then.
-    let y = y.all(-EXPONENT_MAX).max(y.all(EXPONENT_MAX).min(y));
-    let (n, r) = y.split();
+    let (n, r) = y.split_within(y.all(EXPONENT_MAX));
     let q = r.all(Q[0]).mul_add(r, r.all(Q[1])).mul_add(r, r.all(Q[2])).mul_add(r, r.all(Q[3]));
     (q.mul_add(r, r.all(Q[4])).mul_add(r, r.all(Q[5])), r, n)
 }

@@ -95,10 +95,15 @@ pub(super) trait Lanes: Copy {
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// `addend - self × factor`, rounded once.
     fn neg_mul_add(self, factor: Self, addend: Self) -> Self;
-    /// The nearest whole number, ties to even, and what is left of `self`: at most ½.
+    /// The nearest whole number, ties to even, cut to ±`most`, and what the number itself leaves of `self`: at most ½, 0 of an
+    /// infinity. Both are NaN, or the second alone, of NaN. `most` is within ±2²³.
     #[inline(always)]
-    fn split(self) -> (Self, Self) {
-        (self.round(), self.sub(self.round()))
+    fn split_within(self, most: Self) -> (Self, Self) {
+        // From 2^23 on all are whole.
+        let end = self.all(8_388_608.0);
+        let near = self.all(-8_388_608.0).max(end.min(self));
+        let whole = near.round();
+        (self.all(0.0).sub(most).max(most.min(whole)), near.sub(whole))
     }
     /// The larger of both; `other` where one is NaN.
     fn max(self, other: Self) -> Self;
@@ -226,10 +231,10 @@ impl<V: Lanes, const N: usize> Lanes for [V; N] {
         }
     }
     #[inline(always)]
-    fn split(self) -> (Self, Self) {
+    fn split_within(self, most: Self) -> (Self, Self) {
         let (mut whole, mut rest) = (self, self);
         for vector in 0..N {
-            (whole[vector], rest[vector]) = self[vector].split();
+            (whole[vector], rest[vector]) = self[vector].split_within(most[vector]);
         }
         (whole, rest)
     }

@@ -9,8 +9,8 @@ use std::arch::x86_64::{
     _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps,
     _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_div_ps, _mm512_fmadd_ps,
     _mm512_fnmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_reduce_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps, _mm512_ternarylogic_epi32,
+    _mm512_range_ps, _mm512_reduce_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps, _mm512_ternarylogic_epi32,
 };
 
 use super::Lanes;
@@ -65,10 +65,12 @@ impl Lanes for __m512 {
         round() = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>;
     }
     #[inline(always)]
-    fn split(self) -> (Self, Self) {
-        // SAFETY: `self` exists, so the machine has the instructions.
-        let rest = unsafe { _mm512_reduce_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self) };
-        (self.sub(rest), rest)
+    fn split_within(self, most: Self) -> (Self, Self) {
+        // SAFETY: `self` exists, so the machine has the instructions. 2 is the smaller magnitude, with the sign of the first.
+        unsafe {
+            let rest = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self);
+            (_mm512_range_ps::<2>(self.sub(rest), most), rest)
+        }
     }
     #[inline(always)]
     fn copy_sign(self, sign: Self) -> Self {
