@@ -1,8 +1,8 @@
 //! Sigmoid and tanh as fractions, for the tail of the LSTM step: a few 1e-7 from the true value, and divided once.
 //!
-//! Sketch, a vector: 2^n · (1 − q(r) · r) with n = round(y), r = y − n in powers of two: a multiplication, 2 to reduce, 1 to
-//! clamp n, 6 for the polynomial, and scaling; 11 operations where [`activation`](super::activation) needs 17 and a
-//! division, because near saturation it keeps the digits of what is about to be rounded away. With σ(x) = 1 / (1 + e^−x)
+//! Sketch, a vector: 2^n · (1 − q(r) · r) with n = round(y), r = y − n of an exponent y: 2 operations to reduce, 1 to clamp n, 6
+//! for the polynomial, and scaling; 10 where [`activation`](super::activation) needs 17 and a division, because gates
+//! come as exponents of two ([`FACTORS`]), and because near saturation it keeps the digits of what is about to be rounded away. With σ(x) = 1 / (1 + e^−x)
 //! and tanh(x) = (1 − e^−2x) / (1 + e^−2x), the new cell is one fraction and the new hidden state another: two divisions
 //! instead of five. The clamps keep the products of divisors below 2^100, and powers from being subnormal, which is slow.
 //!
@@ -10,20 +10,25 @@
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 #![expect(clippy::many_single_char_names, reason = "the formula's own names")]
 
+use std::f32::consts::{LN_2, LOG2_E};
+
 use super::lanes::Lanes;
 
 /// q(r), from the highest power down.
-const Q: [f32; 6] =
-    [-1.540_351_2e-4, -1.339_075_8e-3, -9.618_238e-3, -5.550_357_4e-2, -0.240_226_5, -std::f32::consts::LN_2];
+const Q: [f32; 6] = [-1.540_351_2e-4, -1.339_075_8e-3, -9.618_238e-3, -5.550_357_4e-2, -0.240_226_5, -LN_2];
 /// σ is within 2^-30 of 0 or 1 beyond, and tanh ±1 to the last bit.
 const EXPONENT_MAX: f32 = 30.0;
 
-/// The new cell and hidden state from the old cell and the gates' sums:
+/// What the weights and biases of the gates i, f, g and o are multiplied by in advance: their sums x are then the exponents
+/// of two of e^−x, and for g, of which tanh is taken, of e^−2x.
+pub(super) const FACTORS: [f32; 4] = [-LOG2_E, -LOG2_E, -2.0 * LOG2_E, -LOG2_E];
+
+/// The new cell and hidden state from the old cell and the gates' exponents, see [`FACTORS`]:
 /// c' = σ(f) · c + σ(i) · tanh(g), h' = σ(o) · tanh(c').
 #[inline(always)]
 pub(super) fn update<V: Lanes>(c: V, [i, f, g, o]: [V; 4]) -> (V, V) {
     let c = cell(c, [sigmoid_divisor(i), sigmoid_divisor(f)], tanh(g));
-    (c, hidden(tanh(c), sigmoid_divisor(o)))
+    (c, hidden(cell_tanh(c), sigmoid_divisor(o)))
 }
 
 /// A number that is still to be divided.
@@ -46,20 +51,26 @@ pub(super) fn hidden<V: Lanes>(cell: Fraction<V>, output: V) -> V {
     cell.dividend.div(cell.divisor.mul(output))
 }
 
-/// 1 / σ(x) = 1 + e^−x.
+/// 1 / σ(x) = 1 + 2^y of y = −x · log₂ e.
 #[inline(always)]
-pub(super) fn sigmoid_divisor<V: Lanes>(x: V) -> V {
-    let (q, r, n) = exp_2_parts(x.mul(x.all(-std::f32::consts::LOG2_E)));
+pub(super) fn sigmoid_divisor<V: Lanes>(y: V) -> V {
+    let (q, r, n) = exp_2_parts(y);
     q.neg_mul_add(r, r.all(1.0)).scale(n).add(r.all(1.0))
 }
 
-/// tanh(x) as 1 − e over 1 + e with e = e^−2x. 1 − e is evaluated as one, so that small values keep their digits.
+/// tanh of a cell.
 #[inline(always)]
-pub(super) fn tanh<V: Lanes>(x: V) -> Fraction<V> {
-    let (q, r, n) = exp_2_parts(x.mul(x.all(-2.0 * std::f32::consts::LOG2_E)));
+pub(super) fn cell_tanh<V: Lanes>(c: V) -> Fraction<V> {
+    tanh(c.mul(c.all(FACTORS[2])))
+}
+
+/// tanh(x) as 1 − e over 1 + e with e = e^−2x = 2^y. 1 − e is evaluated as one, so that small values keep their digits.
+#[inline(always)]
+pub(super) fn tanh<V: Lanes>(y: V) -> Fraction<V> {
+    let (q, r, n) = exp_2_parts(y);
     let (p, power) = (q.mul(r), r.all(1.0).scale(n));
-    let dividend = p.mul_add(power, x.all(1.0).sub(power));
-    Fraction { dividend, divisor: x.all(2.0).sub(dividend) }
+    let dividend = p.mul_add(power, y.all(1.0).sub(power));
+    Fraction { dividend, divisor: y.all(2.0).sub(dividend) }
 }
 
 /// 2^y as q, r and n: 2^y = (1 − q · r) · 2^n, n within ±[`EXPONENT_MAX`].
@@ -73,11 +84,20 @@ fn exp_2_parts<V: Lanes>(y: V) -> (V, V, V) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::cpu::Level;
+    use crate::kernels::lanes::{self, Kernel};
 
     fn exact(c: f64, [i, f, g, o]: [f64; 4]) -> (f64, f64) {
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
         let c = sigmoid(f) * c + sigmoid(i) * g.tanh();
         (c, sigmoid(o) * c.tanh())
+    }
+
+    /// Of the gates' sums.
+    fn updated(c: f32, sums: [f32; 4]) -> (f32, f32) {
+        let mut exponents = sums;
+        exponents.iter_mut().zip(FACTORS).for_each(|(sum, factor)| *sum *= factor);
+        update(c, exponents)
     }
 
     #[test]
@@ -89,7 +109,7 @@ mod tests {
             for &f in &signed {
                 for &g in &signed {
                     for (o, c) in [(f, 0.3), (i, -1.7), (g, 0.0), (-g, 90.0), (-i, -1e4), (-f, 2e-7)] {
-                        let found = update::<f32>(c, [i, f, g, o]);
+                        let found = updated(c, [i, f, g, o]);
                         let exact = exact(f64::from(c), [i, f, g, o].map(f64::from));
                         let bound = 5e-7 * f64::from(c).abs().max(1.0);
                         assert!(
@@ -106,9 +126,51 @@ mod tests {
         }
     }
 
+    struct Updates<'a> {
+        cells: &'a [f32; 16],
+        exponents: &'a [[f32; 16]; 4],
+        found: &'a mut [[f32; 16]; 2],
+    }
+
+    impl Kernel for Updates<'_> {
+        #[inline(always)]
+        unsafe fn run<V: Lanes>(self) {
+            for at in (0..16).step_by(V::WIDTH) {
+                // SAFETY: the caller promises the instructions; whole vectors are inside.
+                unsafe {
+                    let exponents = self.exponents.map(|gate| V::load(gate.as_ptr().add(at)));
+                    let (c, h) = update(V::load(self.cells.as_ptr().add(at)), exponents);
+                    c.store(self.found[0].as_mut_ptr().add(at));
+                    h.store(self.found[1].as_mut_ptr().add(at));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_level_gives_the_same_bits_for_any_exponents() {
+        let halves = [0.0, 1e-30, 0.5, 1.5, 29.5, 30.0, 30.5, 100.3, 8e6, 9e6, 1e9, f32::MAX, f32::INFINITY];
+        let exponents: Vec<f32> = halves.iter().flat_map(|y| [*y, -y]).collect();
+        let of = |start: usize, step: usize| {
+            std::array::from_fn(|lane| exponents[(start + lane * step) % exponents.len()])
+        };
+        for start in 0..exponents.len() {
+            let gates = [of(start, 1), of(start + 3, 3), of(start + 5, 5), of(start + 7, 7)];
+            let cells = of(start, 9).map(|cell: f32| cell.clamp(-1e6, 1e6));
+            let found = |level| {
+                let mut found = [[0.0_f32; 16]; 2];
+                lanes::run(level, Updates { cells: &cells, exponents: &gates, found: &mut found });
+                found.map(|values| values.map(f32::to_bits))
+            };
+            for level in Level::available() {
+                assert_eq!(found(level), found(Level::Scalar), "{level:?} {gates:?}");
+            }
+        }
+    }
+
     #[test]
     fn small_cells_keep_their_digits() {
-        let (c, h) = update::<f32>(0.0, [0.0, 0.0, 1e-5, 0.0]);
+        let (c, h) = updated(0.0, [0.0, 0.0, 1e-5, 0.0]);
         assert!((c / 0.5e-5 - 1.0).abs() < 1e-6 && (h / 0.25e-5 - 1.0).abs() < 1e-6, "{c:e} {h:e}");
     }
 
@@ -117,8 +179,8 @@ mod tests {
         for gate in 0..4 {
             let mut sums = [0.5; 4];
             sums[gate] = f32::NAN;
-            assert!(update::<f32>(0.5, sums).1.is_nan());
+            assert!(updated(0.5, sums).1.is_nan());
         }
-        assert!(update::<f32>(f32::NAN, [0.5; 4]).1.is_nan());
+        assert!(updated(f32::NAN, [0.5; 4]).1.is_nan());
     }
 }

@@ -12,12 +12,14 @@
 //! A sum is the bias, then inputs in order, then hidden units in order: the bits of a row do not depend on the height
 //! of its tile, on its neighbours, nor on the instruction set.
 //!
-//! Formula (PyTorch's order of gates i, f, g, o): c' = σ(f) · c + σ(i) · tanh(g), h' = σ(o) · tanh(c').
+//! Formula (PyTorch's order of gates i, f, g, o): c' = σ(f) · c + σ(i) · tanh(g), h' = σ(o) · tanh(c'). What an exponential
+//! takes is an exponent of two, so weights and biases are multiplied by log₂ e before they are packed ([`to_exponents`]).
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 
 use super::aligned::{Aligned, LINE};
 use super::cpu::Level;
 use super::crew::{Load, Parts, Team};
+use super::gates;
 use super::gemm::{Packed, VECTORS, accumulate, for_height, tiles};
 use super::lanes::{self, Kernel, Lanes};
 use input::{Inputs, column_scalar, columns, gate_row};
@@ -33,7 +35,8 @@ pub const TILE_ROWS: usize = super::gemm::TILE_ROWS_MAX;
 /// Rows whose states are asked for ahead where threads share a step: 32 KiB of 256 units.
 const PREFETCHED_ROWS: usize = 32;
 
-/// The weights of one layer in one direction, in PyTorch's layout: gates i, f, g, o, `hidden` rows each.
+/// The weights of one layer in one direction, in PyTorch's layout: gates i, f, g, o, `hidden` rows each. Their sums are
+/// exponents: [`to_exponents`] makes them of PyTorch's.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
     /// 4H × I.
@@ -42,6 +45,17 @@ pub struct Weights<'a> {
     pub recurrent: &'a [f32],
     /// 4H: the sum of both biases.
     pub bias: &'a [f32],
+}
+
+/// Multiplies weights or biases of the four gates, PyTorch's, by what makes their sums the exponents of two that a step
+/// takes: once, instead of every sum in every step. What becomes infinite by it is cut to the largest number.
+pub fn to_exponents(gates: &mut [f32]) {
+    let each = gates.len() / VECTORS;
+    for (gate, factor) in gates.chunks_exact_mut(each.max(1)).zip(gates::FACTORS) {
+        for weight in gate {
+            *weight = (*weight * factor).clamp(f32::MIN, f32::MAX);
+        }
+    }
 }
 
 /// One layer in one direction, packed. Shared between threads; nothing changes it.

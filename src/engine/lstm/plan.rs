@@ -5,7 +5,7 @@ use crate::engine::Precision;
 use crate::kernels::aligned::Aligned;
 use crate::kernels::cpu::Level;
 use crate::kernels::linear::Linear;
-use crate::kernels::lstm::{Input, Weights as CellWeights};
+use crate::kernels::lstm::{Input, Weights as CellWeights, to_exponents};
 use crate::nn::lstm::{Config, Pooling};
 use crate::nn::{Architecture, Mismatch, Weights};
 
@@ -180,7 +180,7 @@ fn directions(config: &Config) -> usize {
     if config.bidirectional { 2 } else { 1 }
 }
 
-/// The tensors of one layer in one direction.
+/// The tensors of one layer in one direction, as a cell is packed from them.
 struct CellTensors {
     input: Vec<f32>,
     recurrent: Vec<f32>,
@@ -191,8 +191,12 @@ struct CellTensors {
 impl CellTensors {
     fn read(weights: &Weights, suffix: &str) -> Result<Self, LstmPlanError> {
         let tensor = |name: &str| values(weights, &format!("lstm.{name}_{suffix}"));
-        let (input, recurrent) = (tensor("weight_ih")?, tensor("weight_hh")?);
-        let bias = tensor("bias_ih")?.into_iter().zip(tensor("bias_hh")?).map(|(a, b)| a + b).collect();
+        let (mut input, mut recurrent) = (tensor("weight_ih")?, tensor("weight_hh")?);
+        let biases = tensor("bias_ih")?.into_iter().zip(tensor("bias_hh")?);
+        let mut bias: Vec<f32> = biases.map(|(a, b)| a + b).collect();
+        for gates in [&mut input, &mut recurrent, &mut bias] {
+            to_exponents(gates);
+        }
         Ok(Self { input, recurrent, bias })
     }
 

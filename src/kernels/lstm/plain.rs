@@ -1,6 +1,6 @@
 //! Plain loops that LSTM steps are held against, in the numbers of each, and in f64.
 
-use super::Weights;
+use super::{Weights, to_exponents};
 use crate::kernels::gates::update;
 
 /// Values that are many different roundings, the same for the same seed.
@@ -11,7 +11,7 @@ pub(in crate::kernels) fn values(seed: usize, len: usize) -> Vec<f32> {
 /// `sum` plus the product of hidden states with weights, in a kernel's numbers.
 pub(in crate::kernels) type Add<H> = fn(sum: f32, x: &[H], weights: &[f32]) -> f32;
 
-/// One layer in PyTorch's layout, whose hidden states are of type `H`.
+/// One layer in PyTorch's layout, whose sums are exponents and whose hidden states are of type `H`.
 pub(in crate::kernels) struct Plain<H> {
     pub(in crate::kernels) add: Add<H>,
     pub(in crate::kernels) hidden: usize,
@@ -77,7 +77,13 @@ pub(in crate::kernels) fn stay_near_exact<S: FnMut(&[f32]) -> Vec<f32>>(
         };
         let recurrent = scaled(seed, 4 * hidden * hidden);
         let (input, bias) = (scaled(seed + 1, 4 * hidden), scaled(seed + 2, 4 * hidden));
-        let mut step = found(hidden, Weights { input: &input, recurrent: &recurrent, bias: &bias });
+        let exponents = [&input, &recurrent, &bias].map(|gates| {
+            let mut gates = gates.clone();
+            to_exponents(&mut gates);
+            gates
+        });
+        let [of_input, of_hidden, of_bias] = &exponents;
+        let mut step = found(hidden, Weights { input: of_input, recurrent: of_hidden, bias: of_bias });
         let (mut h, mut c) = (vec![0.0_f64; hidden], vec![0.0_f64; hidden]);
         for token in 0..64 {
             let x = [(token as f32 * 0.7).sin() * 3.0];

@@ -102,3 +102,12 @@ fn values_above_the_hidden_units_stay_0_and_other_slots_untouched() {
         }
     }
 }
+
+#[test]
+fn weights_become_exponents_and_stay_finite() {
+    use std::f32::consts::LOG2_E;
+    let mut gates = [1.0, 0.5, 1.0, 1.0, 1.0, -3e38, 1.0, 0.0];
+    to_exponents(&mut gates);
+    let expected = [-LOG2_E, -0.5 * LOG2_E, -LOG2_E, -LOG2_E, -2.0 * LOG2_E, f32::MAX, -LOG2_E, -0.0];
+    assert_eq!(gates.map(f32::to_bits), expected.map(f32::to_bits));
+}

@@ -311,7 +311,7 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
         // SAFETY: as for cells.
         unsafe {
             let cells: [__m512; N] = load(&raw const (*kept).cell, first);
-            store_fraction(&raw mut (*kept).tanh, first, gates::tanh(cells));
+            store_fraction(&raw mut (*kept).tanh, first, gates::cell_tanh(cells));
         }
     }
 
