@@ -12,9 +12,10 @@
 //! are all in here within 3.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{PostProcessorWrapper, Tokenizer};
@@ -26,18 +27,19 @@ const SHARD_PIECES_MAX: usize = 1024;
 /// Bytes of the longest piece that is kept; a longer one is no word.
 const PIECE_BYTES_MAX: usize = 48;
 
-/// Token ids by piece. A part that is full forgets everything: what is in use is soon back.
+/// Token ids by piece. A part that is full forgets everything: what is in use is soon back. So few pieces in a part also bound
+/// what a caller who guesses the seed of so quick a hash could do.
 pub(super) struct Pieces {
     shards: [Mutex<Known>; SHARDS],
     state: RandomState,
 }
 
 /// The ids of pieces.
-type Known = HashMap<Box<str>, Box<[u32]>>;
+type Known = HashMap<Box<str>, Box<[u32]>, RandomState>;
 
 impl Pieces {
     pub(super) fn new() -> Self {
-        let state = RandomState::new();
+        let state = RandomState::default();
         Self { shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(state.clone()))), state }
     }
 
