@@ -247,15 +247,7 @@ where
         Ok(Ok((Spoken::Http2, begun))) => {
             let calls = Calls::default();
             let stream = TokioIo::new(Gathered::new(begun, calls.clone()));
-            let counted = service_fn(move |request| {
-                let call = calls.begin();
-                let answer = service.call(request);
-                async move {
-                    let answer = answer.await;
-                    drop(call);
-                    answer
-                }
-            });
+            let counted = service_fn(move |request| calls.during(service.call(request)));
             run(speech.http2.serve_connection(stream, counted), &mut held.phase).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a connection broke before it said anything"),

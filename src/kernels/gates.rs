@@ -2,9 +2,10 @@
 //!
 //! Sketch, a vector: 2^n · (1 − q(r) · r) with n = round(y), r = y − n of an exponent y: 2 operations to reduce, 1 to clamp n, 6
 //! for the polynomial, and scaling; 10 where [`activation`](super::activation) needs 17 and a division, because gates
-//! come as exponents of two ([`FACTORS`]), and because near saturation it keeps the digits of what is about to be rounded away. With σ(x) = 1 / (1 + e^−x)
-//! and tanh(x) = (1 − e^−2x) / (1 + e^−2x), the new cell is one fraction and the new hidden state another: two divisions
-//! instead of five. The clamps keep the products of divisors below 2^100, and powers from being subnormal, which is slow.
+//! come as exponents of two ([`FACTORS`]), and because near saturation it keeps the digits of what is about to be rounded
+//! away. With σ(x) = 1 / (1 + e^−x) and tanh(x) = (1 − e^−2x) / (1 + e^−2x), the new cell is one fraction and the new hidden
+//! state another: two divisions instead of five. The clamps keep the products of divisors below 2^100, and powers from
+//! being subnormal, which is slow.
 //!
 //! q(r) is the polynomial of degree 5 nearest to (1 − 2^r) / r on |r| ≤ ½, 2^-26 off, found by Lawson's iteration.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]

@@ -96,7 +96,7 @@ pub(super) trait Lanes: Copy {
     /// `addend - self × factor`, rounded once.
     fn neg_mul_add(self, factor: Self, addend: Self) -> Self;
     /// The nearest whole number, ties to even, cut to ±`most`, and what the number itself leaves of `self`: at most ½, 0 of an
-    /// infinity. Both are NaN, or the second alone, of NaN. `most` is within ±2²³.
+    /// infinity. Both are NaN, or the second alone, of NaN. `most` is positive, and at most 2²³.
     #[inline(always)]
     fn split_within(self, most: Self) -> (Self, Self) {
         // From 2^23 on all are whole.

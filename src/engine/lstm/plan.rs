@@ -28,7 +28,7 @@ pub enum LstmPlanError {
         "the weights of a gate add up to {gate:e}, expected at most 1e30 for precision int16: set precision = \"f32\" in model.toml"
     )]
     TooLarge {
-        /// The largest sum of magnitudes that a gate can be.
+        /// The largest sum of magnitudes that a gate can be, as an exponent of two.
         gate: f64,
     },
 }

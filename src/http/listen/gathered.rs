@@ -22,10 +22,19 @@ pub(super) struct Calls(Arc<AtomicUsize>);
 
 /// A call until it has its answer.
 #[derive(Debug)]
-pub(super) struct Call(Arc<AtomicUsize>);
+struct Call(Arc<AtomicUsize>);
 
 impl Calls {
-    pub(super) fn begin(&self) -> Call {
+    /// Counts a call until its answer is there, or nobody waits for it any more.
+    pub(super) fn during<F: Future>(&self, answer: F) -> impl Future<Output = F::Output> + use<F> {
+        let call = self.begin();
+        async move {
+            let _call = call;
+            answer.await
+        }
+    }
+
+    fn begin(&self) -> Call {
         self.0.fetch_add(1, Ordering::Relaxed);
         Call(Arc::clone(&self.0))
     }
