@@ -110,6 +110,23 @@ mod tests {
     }
 
     #[test]
+    fn what_rows_take_in_company_says_nothing_of_a_row_alone() {
+        let (batch, stage, events) = staged(HANGING);
+        let first = send(&batch, Row { steps: 2, ..row(1) });
+        assert_eq!(heard(&events), Event::Step(vec![1]));
+        let second = send(&batch, Row { steps: 2, ..row(2) });
+        stage.gate.allow(u32::MAX);
+        assert_eq!((outcome(first), outcome(second)), (Ok(answer(1)), Ok(answer(2))));
+        let worker = stage.stepped.lock().unwrap()[0];
+        // One that is awake would compute the next row in any case.
+        while batch.idle() == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(outcome(send(&batch, row(3))), Ok(answer(3)));
+        assert_eq!(stage.stepped.lock().unwrap().last(), Some(&worker), "nothing is known of rows alone");
+    }
+
+    #[test]
     fn while_a_caller_computes_others_ask_the_workers() {
         let (batch, stage, events) = staged(HANGING);
         settle(&batch, &stage, &events);

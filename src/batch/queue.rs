@@ -61,6 +61,8 @@ struct State<R, A> {
     alive: usize,
     open: bool,
     rate: Rate,
+    /// Of the rows that had an engine for themselves. Rows in company share its time: theirs says nothing of a lone one's.
+    lone: Rate,
 }
 
 /// Rows that come together.
@@ -102,7 +104,7 @@ impl<R, A> Queue<R, A> {
     /// An open queue within these bounds, served by `workers` that are about to start.
     pub(super) fn new(bounds: Bounds, workers: usize, meter: BatchMeter) -> Self {
         let (waiting, rate) = (Lanes::new(), Rate::default());
-        let state = State { waiting, work: 0, idle: 0, alive: workers, open: true, rate };
+        let state = State { waiting, work: 0, idle: 0, alive: workers, open: true, rate, lone: rate };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -160,7 +162,7 @@ impl<R, A> Queue<R, A> {
             return Err(Error::Closed);
         }
         if lone_max.is_some_and(|max| {
-            state.quiet() && state.rate.expected(came.work).is_some_and(|took| took <= max)
+            state.quiet() && state.lone.expected(came.work).is_some_and(|took| took <= max)
         }) {
             return Ok(Some(messages));
         }
@@ -230,9 +232,13 @@ impl<R, A> Queue<R, A> {
         self.lock().spare()
     }
 
-    /// A worker was busy for `took`, and rows of so much work left it.
-    pub(super) fn record(&self, work: usize, took: Duration) {
-        self.lock().rate.record(work, took);
+    /// A worker was busy for `took`, and rows of so much work left it, in company or alone.
+    pub(super) fn record(&self, work: usize, took: Duration, company: bool) {
+        let mut state = self.lock();
+        state.rate.record(work, took);
+        if !company {
+            state.lone.record(work, took);
+        }
     }
 
     /// No row comes in any more; what waits is still served.

@@ -125,6 +125,8 @@ pub(super) struct Worker<E: Engine> {
     finished: Vec<(usize, Result<E::Answer, RowError>)>,
     /// Time in steps that finished no row yet.
     unreported: Duration,
+    /// Whether rows have been in a step together since the engine was last empty.
+    company: bool,
 }
 
 /// The engine cannot be brought back to a sound state: the worker ends.
@@ -139,7 +141,7 @@ impl<E: Engine> Worker<E> {
         };
         let slots = (0..capacity).map(|_| None).collect();
         let (finished, unreported) = (Vec::new(), Duration::ZERO);
-        Some(Self { seat, engine, slots, held: 0, lent: 0, finished, unreported })
+        Some(Self { seat, engine, slots, held: 0, lent: 0, finished, unreported, company: false })
     }
 
     /// Computes and answers one row, past the queue.
@@ -190,7 +192,8 @@ impl<E: Engine> Worker<E> {
             }
         };
         if self.held > 0 {
-            self.lend(idle)?;
+            // Several rows are worth less help than the others' cores: whoever else comes needs those at once.
+            self.lend(if self.held == 1 { idle } else { 0 })?;
             self.step()?;
         }
         if self.held == 0 {
@@ -220,6 +223,7 @@ impl<E: Engine> Worker<E> {
         if messages.is_empty() {
             return Ok(());
         }
+        self.company &= self.held > 0;
         let admission = Admission::of(messages.len(), &self.seat.queue.tally);
         messages.into_iter().try_for_each(|message| self.admit(message, Arc::clone(&admission)))
     }
@@ -266,11 +270,12 @@ impl<E: Engine> Worker<E> {
         }
         let took = started.elapsed();
         self.unreported += took;
+        self.company |= rows > 1;
         self.seat.queue.meter.step(rows, took);
         if !self.finished.is_empty() {
             let work = self.finished.iter().filter_map(|(slot, _)| self.slots.get(*slot)?.as_ref());
             let work = work.map(|held| held.work).sum();
-            self.seat.queue.record(work, std::mem::take(&mut self.unreported));
+            self.seat.queue.record(work, std::mem::take(&mut self.unreported), self.company);
         }
         let mut finished = std::mem::take(&mut self.finished);
         finished.drain(..).for_each(|(slot, result)| self.answer(slot, result));

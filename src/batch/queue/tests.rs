@@ -185,7 +185,7 @@ fn a_refused_caller_is_told_the_time_that_the_waiting_work_takes() {
     let wait = |works: &[usize]| {
         let (queue, _waiting) = queue(&config("retry"), works);
         // Two workers, each with 10 pixels a second.
-        queue.record(1000, Duration::from_secs(100));
+        queue.record(1000, Duration::from_secs(100), true);
         match push(&queue, 100) {
             Err(Error::Full { retry_after, .. }) => retry_after.as_secs_f64(),
             _ => panic!("{works:?} leave room for 100"),
