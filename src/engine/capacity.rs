@@ -13,8 +13,8 @@ use crate::limits::{
 use crate::nn::Architecture;
 use crate::value::Features;
 
-/// Numbers of rows that are measured.
-const MEASURED_ROWS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+/// Rows that are measured at most, unless an engine computes more of them at once.
+const MEASURED_ROWS_MAX: usize = 48;
 /// Tokens of a text that is measured: an engine that reads a token a step takes one of them.
 const MEASURED_TOKENS: usize = 16;
 
@@ -69,15 +69,16 @@ impl Plan {
 
     /// `None` when the engine refuses the rows or panics; a version that does either is found out by its golden samples.
     fn cost(&self) -> Option<Cost> {
-        let most = MEASURED_ROWS.into_iter().max()?;
+        let rows = measured_rows(self.rows_together());
+        let most = rows.last().copied()?;
         let millis = if matches!(self, Self::Candle(..)) { COST_CANDLE_MS_MAX } else { COST_KERNELS_MS_MAX };
         let begun = Instant::now();
         let trial =
-            Trial { rows: &MEASURED_ROWS, time: Duration::from_millis(millis), clock: &|| begun.elapsed() };
+            Trial { rows: &rows, time: Duration::from_millis(millis), clock: &|| begun.elapsed() };
         let measure = || {
             let mut engine: PlannedEngine = self.engine(most);
-            let rows: Vec<Features> = (0..most).map(|row| self.example(row)).collect();
-            let row = |place: usize| rows.get(place).cloned().unwrap_or_else(|| self.example(place));
+            let examples: Vec<Features> = (0..most).map(|row| self.example(row)).collect();
+            let row = |place: usize| examples.get(place).cloned().unwrap_or_else(|| self.example(place));
             Cost::measure(&mut engine, row, &trial)
         };
         catch_unwind(AssertUnwindSafe(measure)).ok().flatten()
@@ -117,6 +118,13 @@ impl Plan {
             Self::Candle(_, device) => device.is_cpu(),
         }
     }
+}
+
+/// Numbers of rows to measure an engine with that computes so many `together`: whole groups, once and twice and so on. A
+/// group that is not full takes nearly as long as one that is, which would pass for a cost of the step.
+fn measured_rows(together: usize) -> Vec<usize> {
+    let doubled = std::iter::successors(Some(together), |rows| rows.checked_mul(2));
+    doubled.take_while(|rows| *rows <= MEASURED_ROWS_MAX.max(together)).collect()
 }
 
 #[cfg(test)]
@@ -181,6 +189,14 @@ mod tests {
     fn only_an_engine_that_reads_a_token_a_step_has_no_budget() {
         let budgets: Vec<_> = plans().iter().map(Plan::step_work_max).collect();
         assert_eq!(budgets, [None, Some(STEP_TOKENS_MAX), Some(STEP_PIXELS_MAX), Some(STEP_PIXELS_MAX)]);
+    }
+
+    #[test]
+    fn whole_groups_are_measured() {
+        assert_eq!(measured_rows(1), [1, 2, 4, 8, 16, 32]);
+        assert_eq!(measured_rows(6), [6, 12, 24, 48]);
+        assert_eq!(measured_rows(16), [16, 32]);
+        assert_eq!(measured_rows(64), [64]);
     }
 
     #[test]
