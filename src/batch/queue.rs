@@ -81,6 +81,8 @@ pub(super) enum Taken<R, A> {
         rows: Vec<Message<R, A>>,
         /// As [`Queue::idle`].
         idle: usize,
+        /// When they were taken.
+        now: Instant,
     },
     /// The queue is closed and empty.
     Closed,
@@ -190,7 +192,7 @@ impl<R, A> Queue<R, A> {
 
     /// Takes a share of what waits for a worker with `room` that holds `held` rows; rows in vain are dropped on the
     /// way. Sleeps while there is nothing to take, unless the worker holds rows.
-    pub(super) fn take(&self, room: usize, held: usize) -> Taken<R, A> {
+    pub(super) fn take(&self, room: usize, held: usize, mut now: Instant) -> Taken<R, A> {
         loop {
             let mut state = self.lock();
             while held == 0 && state.waiting.is_empty() {
@@ -200,8 +202,8 @@ impl<R, A> Queue<R, A> {
                 state.idle += 1;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
+                now = Instant::now();
             }
-            let now = Instant::now();
             let rows_max = share(state.waiting.len(), state.idle, room, held);
             let Popped { taken, dropped, over_budget } = state.pop(rows_max, self.bounds.step_work_max, now);
             let reason = match (state.waiting.is_empty(), over_budget) {
@@ -222,7 +224,7 @@ impl<R, A> Queue<R, A> {
             let all_in_vain = taken.is_empty() && !dropped.is_empty();
             self.give_up(dropped);
             if held > 0 || !all_in_vain {
-                return Taken::Rows { rows: taken, idle };
+                return Taken::Rows { rows: taken, idle, now };
             }
         }
     }

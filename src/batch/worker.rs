@@ -11,7 +11,7 @@ use super::queue::{Queue, Taken};
 use super::tally::Admission;
 use super::{Engine, Error, RowError};
 use crate::limits::ENGINE_ROWS_MAX;
-use crate::telemetry::metrics::DispatchReason;
+use crate::telemetry::metrics::{DispatchReason, STEP_METRICS_PERIOD};
 
 /// Since when each worker has been in its engine, in nanoseconds after `origin`; 0 when it is not.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl StepClocks {
         Self { origin: Instant::now(), entered: (0..workers).map(|_| AtomicU64::new(0)).collect() }
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
     fn set(&self, worker: usize, nanos: u64) {
@@ -37,7 +37,7 @@ impl StepClocks {
 
     /// The longest time that a worker has been in its engine.
     pub(super) fn longest(&self) -> Duration {
-        let now = self.now();
+        let now = self.nanos(Instant::now());
         let entered = self.entered.iter().map(|entered| entered.load(Ordering::Relaxed));
         let nanos = entered.filter(|nanos| *nanos > 0).map(|nanos| now.saturating_sub(nanos)).max();
         Duration::from_nanos(nanos.unwrap_or(0))
@@ -94,9 +94,9 @@ impl<E: Engine> Seat<E> {
         made.ok()
     }
 
-    /// Calls the engine; `None` when it panics. From outside, the time shows in [`StepClocks`].
-    fn guarded<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
-        self.clocks.set(self.index, self.clocks.now());
+    /// Calls the engine now; `None` when it panics. From outside, the time shows in [`StepClocks`].
+    fn guarded<T>(&self, now: Instant, call: impl FnOnce() -> T) -> Option<T> {
+        self.clocks.set(self.index, self.clocks.nanos(now));
         let result = catch_unwind(AssertUnwindSafe(call));
         self.clocks.set(self.index, 0);
         result.ok()
@@ -127,6 +127,10 @@ pub(super) struct Worker<E: Engine> {
     unreported: Duration,
     /// Whether rows have been in a step together since the engine was last empty.
     company: bool,
+    /// The time, looked at after each step: some steps take little longer than looking.
+    now: Instant,
+    /// When a step was last shown in the metrics.
+    shown: Option<Instant>,
 }
 
 /// The engine cannot be brought back to a sound state: the worker ends.
@@ -141,13 +145,15 @@ impl<E: Engine> Worker<E> {
         };
         let slots = (0..capacity).map(|_| None).collect();
         let (finished, unreported) = (Vec::new(), Duration::ZERO);
-        Some(Self { seat, engine, slots, held: 0, lent: 0, finished, unreported, company: false })
+        let (now, shown) = (Instant::now(), None);
+        Some(Self { seat, engine, slots, held: 0, lent: 0, finished, unreported, company: false, now, shown })
     }
 
     /// Computes and answers one row, past the queue.
     pub(super) fn serve_one(&mut self, message: Message<E::Row, E::Answer>) -> Result<(), Broken> {
         self.seat.queue.meter.dispatched(1, DispatchReason::Idle);
-        self.seat.queue.meter.waited(message.ticket.enqueued.elapsed());
+        self.now = Instant::now();
+        self.seat.queue.meter.waited(self.now.saturating_duration_since(message.ticket.enqueued));
         let served = self.admit_all(vec![message]).and_then(|()| self.finish());
         if served.is_err() {
             self.give_up();
@@ -183,9 +189,10 @@ impl<E: Engine> Worker<E> {
         let idle = if room == 0 {
             self.seat.queue.idle()
         } else {
-            match self.seat.queue.take(room, self.held) {
+            match self.seat.queue.take(room, self.held, self.now) {
                 Taken::Closed => return Ok(false),
-                Taken::Rows { rows, idle } => {
+                Taken::Rows { rows, idle, now } => {
+                    self.now = now;
                     self.admit_all(rows)?;
                     idle
                 }
@@ -204,7 +211,7 @@ impl<E: Engine> Worker<E> {
 
     /// Frees the slots of rows that nobody waits for any more.
     fn evict_in_vain(&mut self) -> Result<(), Broken> {
-        let now = Instant::now();
+        let now = self.now;
         for slot in 0..self.slots.len() {
             let reason =
                 self.slots.get(slot).and_then(Option::as_ref).and_then(|held| held.ticket.in_vain(now));
@@ -212,7 +219,7 @@ impl<E: Engine> Worker<E> {
             if let Some(held) = self.free(slot) {
                 held.ticket.give_up(reason, now, &self.seat.queue.meter);
             }
-            if self.seat.guarded(|| self.engine.evict(slot)).is_none() {
+            if self.seat.guarded(now, || self.engine.evict(slot)).is_none() {
                 self.recover()?;
             }
         }
@@ -238,8 +245,8 @@ impl<E: Engine> Worker<E> {
             ticket.answer(Err(Error::Closed), &self.seat.queue.meter);
             return Ok(());
         };
-        let held = Held::<E> { row, work, ticket, admitted: Instant::now(), admission };
-        let admitted = self.seat.guarded(|| self.engine.admit(slot, held.row.clone()));
+        let held = Held::<E> { row, work, ticket, admitted: self.now, admission };
+        let admitted = self.seat.guarded(self.now, || self.engine.admit(slot, held.row.clone()));
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(held);
             self.held += 1;
@@ -260,18 +267,19 @@ impl<E: Engine> Worker<E> {
             return Ok(());
         }
         self.lent = idle;
-        if self.seat.guarded(|| self.engine.lend(idle)).is_none() { self.recover() } else { Ok(()) }
+        if self.seat.guarded(self.now, || self.engine.lend(idle)).is_none() { self.recover() } else { Ok(()) }
     }
 
     fn step(&mut self) -> Result<(), Broken> {
-        let (rows, started) = (self.held, Instant::now());
-        if self.seat.guarded(|| self.engine.step(&mut self.finished)).is_none() {
+        let (rows, started) = (self.held, self.now);
+        if self.seat.guarded(started, || self.engine.step(&mut self.finished)).is_none() {
             return self.recover();
         }
-        let took = started.elapsed();
+        self.now = Instant::now();
+        let took = self.now.saturating_duration_since(started);
         self.unreported += took;
         self.company |= rows > 1;
-        self.seat.queue.meter.step(rows, took);
+        self.show(rows, took);
         if !self.finished.is_empty() {
             let work = self.finished.iter().filter_map(|(slot, _)| self.slots.get(*slot)?.as_ref());
             let work = work.map(|held| held.work).sum();
@@ -281,6 +289,15 @@ impl<E: Engine> Worker<E> {
         finished.drain(..).for_each(|(slot, result)| self.answer(slot, result));
         self.finished = finished;
         Ok(())
+    }
+
+    /// Shows a step in the metrics, unless another was shown a moment before.
+    fn show(&mut self, rows: usize, took: Duration) {
+        let passed = |shown| self.now.saturating_duration_since(shown);
+        if self.shown.is_none_or(|shown| passed(shown) >= STEP_METRICS_PERIOD) {
+            self.shown = Some(self.now);
+            self.seat.queue.meter.step(rows, took);
+        }
     }
 
     /// Takes the row out of its slot.
@@ -293,7 +310,7 @@ impl<E: Engine> Worker<E> {
     /// The row in `slot` is done with.
     fn answer(&mut self, slot: usize, result: Result<E::Answer, RowError>) {
         if let Some(held) = self.free(slot) {
-            held.finish(result, &self.seat);
+            held.finish(result, self.now, &self.seat);
         } else {
             tracing::error!(model = self.seat.name, slot, "the engine finished a row that it does not hold");
         }
@@ -324,37 +341,38 @@ impl<E: Engine> Worker<E> {
     fn reset(&mut self) -> Result<(), Broken> {
         self.finished.clear();
         self.lent = 0;
-        if self.seat.guarded(|| self.engine.reset()).is_some() {
+        if self.seat.guarded(self.now, || self.engine.reset()).is_some() {
             return Ok(());
         }
         let (engine, capacity) = self.seat.make_engine().ok_or(Broken)?;
         let worn_out = std::mem::replace(&mut self.engine, engine);
-        let _dropped = self.seat.guarded(|| drop(worn_out));
+        let _dropped = self.seat.guarded(self.now, || drop(worn_out));
         // Rows that are held keep their slots: an engine's capacity is constant.
         if capacity == self.slots.len() { Ok(()) } else { Err(Broken) }
     }
 
     /// Runs one row with no company and answers it. `false` when the engine is to be reset after it.
     fn alone(&mut self, held: Held<E>) -> bool {
-        match self.seat.guarded(|| self.engine.admit(0, held.row.clone())) {
+        self.now = Instant::now();
+        match self.seat.guarded(self.now, || self.engine.admit(0, held.row.clone())) {
             Some(Ok(())) => {}
             Some(Err(error)) => {
-                held.finish(Err(error), &self.seat);
+                held.finish(Err(error), self.now, &self.seat);
                 return true;
             }
             None => return held.panicked(&self.seat),
         }
         loop {
-            let now = Instant::now();
-            if let Some(reason) = held.ticket.in_vain(now) {
-                held.ticket.give_up(reason, now, &self.seat.queue.meter);
+            if let Some(reason) = held.ticket.in_vain(self.now) {
+                held.ticket.give_up(reason, self.now, &self.seat.queue.meter);
                 return false;
             }
-            if self.seat.guarded(|| self.engine.step(&mut self.finished)).is_none() {
+            if self.seat.guarded(self.now, || self.engine.step(&mut self.finished)).is_none() {
                 return held.panicked(&self.seat);
             }
+            self.now = Instant::now();
             if let Some((_, result)) = self.finished.drain(..).find(|(slot, _)| *slot == 0) {
-                held.finish(result, &self.seat);
+                held.finish(result, self.now, &self.seat);
                 return true;
             }
         }
@@ -362,9 +380,9 @@ impl<E: Engine> Worker<E> {
 }
 
 impl<E: Engine> Held<E> {
-    fn finish(self, result: Result<E::Answer, RowError>, seat: &Seat<E>) {
+    fn finish(self, result: Result<E::Answer, RowError>, now: Instant, seat: &Seat<E>) {
         let queued = self.admitted.saturating_duration_since(self.ticket.enqueued);
-        let computed = self.admitted.elapsed();
+        let computed = now.saturating_duration_since(self.admitted);
         let reply = result.map(|answer| Done { answer, queued, computed }).map_err(Error::Row);
         // Counted before it is answered: whoever has the answer finds it in the counts.
         if reply.is_ok() {

@@ -73,8 +73,7 @@ impl Plan {
         let most = rows.last().copied()?;
         let millis = if matches!(self, Self::Candle(..)) { COST_CANDLE_MS_MAX } else { COST_KERNELS_MS_MAX };
         let begun = Instant::now();
-        let trial =
-            Trial { rows: &rows, time: Duration::from_millis(millis), clock: &|| begun.elapsed() };
+        let trial = Trial { rows: &rows, time: Duration::from_millis(millis), clock: &|| begun.elapsed() };
         let measure = || {
             let mut engine: PlannedEngine = self.engine(most);
             let examples: Vec<Features> = (0..most).map(|row| self.example(row)).collect();

@@ -41,6 +41,9 @@ const BATCH_ROWS_BUCKETS: [f64; 13] =
 /// How often whoever runs the server calls `run_upkeep()` of the handle: until then histograms keep every sample.
 pub const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 
+/// From one step of an engine that is recorded to the next: recording one takes some hundredths of a step of 10 µs.
+pub const STEP_METRICS_PERIOD: Duration = Duration::from_micros(100);
+
 /// Installs the process's recorder, once; a second call returns the first one's handle. What is recorded before is
 /// lost, and a [`BatchMeter`] made before records nothing.
 pub fn install_metrics() -> PrometheusHandle {
@@ -96,8 +99,16 @@ fn describe() {
         Unit::Count,
         "Rows that went from the queue into an engine at once, by model."
     );
-    describe_histogram!(BATCH_ROWS, Unit::Count, "Rows held in a step of an engine, by model.");
-    describe_histogram!(STEP_SECONDS, Unit::Seconds, "Seconds that a step of an engine took, by model.");
+    describe_histogram!(
+        BATCH_ROWS,
+        Unit::Count,
+        "Rows held in a step of an engine, by model. Of the steps that follow each other within 0.1 ms the first counts."
+    );
+    describe_histogram!(
+        STEP_SECONDS,
+        Unit::Seconds,
+        "Seconds that a step of an engine took, by model. Of the steps that follow each other within 0.1 ms the first counts."
+    );
     describe_counter!(
         VERIFIED,
         Unit::Count,

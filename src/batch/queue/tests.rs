@@ -48,7 +48,9 @@ fn message(work: usize, enqueued: Instant) -> (Message<usize, ()>, Waiting) {
 }
 
 fn take(queue: &Queue<usize, ()>, room: usize, held: usize) -> Vec<usize> {
-    let Taken::Rows { rows, .. } = queue.take(room, held) else { panic!("the queue is closed") };
+    let Taken::Rows { rows, .. } = queue.take(room, held, Instant::now()) else {
+        panic!("the queue is closed")
+    };
     rows.into_iter().map(|message| message.row).collect()
 }
 

@@ -196,6 +196,6 @@ proptest! {
             both.take(3);
             both.check();
         }
-        prop_assert!(matches!(both.queue.take(1, 0), Taken::Closed));
+        prop_assert!(matches!(both.queue.take(1, 0, Instant::now()), Taken::Closed));
     }
 }
