@@ -4,6 +4,7 @@
 //! *admit from the queue up to capacity · step · answer the finished · sleep only when empty and idle*; there is no
 //! timer: an idle worker never waits for company, and a batch is decided when a worker is free, never earlier.
 
+mod clocks;
 mod engine;
 mod error;
 mod future;

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::clocks::StepClocks;
 use super::future::{Patience, ResponseFuture, ResponsesFuture};
 use super::lone::{Lone, Seized};
 use super::message::{Message, Reply, Ticket};
 use super::queue::{Bounds, Queue};
 use super::tally::Executions;
-use super::worker::{self, MakeEngine, Seat, StepClocks};
+use super::worker::{self, MakeEngine, Seat};
 use super::{Config, Done, Engine, Error, Job, Jobs, Priority};
 use crate::limits::WORKERS_MAX;
 use crate::telemetry::metrics::{BatchMeter, RowOutcome};

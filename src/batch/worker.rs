@@ -2,47 +2,16 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::clocks::StepClocks;
 use super::message::{Done, Message, Ticket};
 use super::queue::{Queue, Taken};
 use super::tally::Admission;
 use super::{Engine, Error, RowError};
 use crate::limits::ENGINE_ROWS_MAX;
 use crate::telemetry::metrics::{DispatchReason, STEP_METRICS_PERIOD};
-
-/// Since when each worker has been in its engine, in nanoseconds after `origin`; 0 when it is not.
-#[derive(Debug)]
-pub(super) struct StepClocks {
-    origin: Instant,
-    entered: Vec<AtomicU64>,
-}
-
-impl StepClocks {
-    pub(super) fn new(workers: usize) -> Self {
-        Self { origin: Instant::now(), entered: (0..workers).map(|_| AtomicU64::new(0)).collect() }
-    }
-
-    fn nanos(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX).max(1)
-    }
-
-    fn set(&self, worker: usize, nanos: u64) {
-        if let Some(entered) = self.entered.get(worker) {
-            entered.store(nanos, Ordering::Relaxed);
-        }
-    }
-
-    /// The longest time that a worker has been in its engine.
-    pub(super) fn longest(&self) -> Duration {
-        let now = self.nanos(Instant::now());
-        let entered = self.entered.iter().map(|entered| entered.load(Ordering::Relaxed));
-        let nanos = entered.filter(|nanos| *nanos > 0).map(|nanos| now.saturating_sub(nanos)).max();
-        Duration::from_nanos(nanos.unwrap_or(0))
-    }
-}
 
 /// Starts a worker on this seat; one that the system refuses counts as ended.
 pub(super) fn spawn<E: Engine>(seat: Seat<E>) {
@@ -96,9 +65,9 @@ impl<E: Engine> Seat<E> {
 
     /// Calls the engine now; `None` when it panics. From outside, the time shows in [`StepClocks`].
     fn guarded<T>(&self, now: Instant, call: impl FnOnce() -> T) -> Option<T> {
-        self.clocks.set(self.index, self.clocks.nanos(now));
+        self.clocks.enter(self.index, now);
         let result = catch_unwind(AssertUnwindSafe(call));
-        self.clocks.set(self.index, 0);
+        self.clocks.leave(self.index);
         result.ok()
     }
 }
