@@ -371,3 +371,28 @@ impl<E: Engine> Held<E> {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tower::Layer as _;
+
+    use super::super::BatchLayer;
+    use super::super::tests::{config, outcome, send};
+    use super::super::toy::{Countdown, Row, row};
+    use super::*;
+    use crate::telemetry::metrics::install_metrics;
+
+    #[test]
+    fn steps_are_in_the_metrics_no_more_often_than_they_may() {
+        let (metrics, started) = (install_metrics(), Instant::now());
+        let batch = BatchLayer::new(config("shown-steps", 8)).layer(|| Countdown::free(1));
+        assert!(outcome(send(&batch, Row { steps: 10_000, ..row(1) })).is_ok());
+        batch.join();
+        let most = 1 + started.elapsed().as_micros() / STEP_METRICS_PERIOD.as_micros();
+        let text = metrics.render();
+        let count = text.lines().find_map(|line| {
+            line.strip_prefix("sconce_step_seconds_count{model=\"shown-steps\"} ")?.parse::<u128>().ok()
+        });
+        assert!(count.is_some_and(|count| (1..=most).contains(&count)), "{count:?} of at most {most}");
+    }
+}
