@@ -191,7 +191,8 @@ impl<R, A> Queue<R, A> {
     }
 
     /// Takes a share of what waits for a worker with `room` that holds `held` rows; rows in vain are dropped on the
-    /// way. Sleeps while there is nothing to take, unless the worker holds rows.
+    /// way. Sleeps while there is nothing to take, unless the worker holds rows. `now` is the time when it is called, as
+    /// near as the worker knows it.
     pub(super) fn take(&self, room: usize, held: usize, mut now: Instant) -> Taken<R, A> {
         loop {
             let mut state = self.lock();

@@ -1,4 +1,5 @@
-//! How fast work gets done, measured while workers are busy: what a refused caller is told to wait.
+//! How fast work gets done, measured while workers are busy: what a refused caller is told to wait, and whether a caller
+//! computes its row itself.
 
 use std::time::Duration;
 

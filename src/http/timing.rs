@@ -1,5 +1,6 @@
 //! The `Server-Timing` header: where the time of a request went, in any protocol.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -15,13 +16,17 @@ pub(super) fn header<'a>(answers: impl Iterator<Item = &'a Answer>) -> HeaderMap
 /// The longest of each phase, milliseconds.
 fn server_timing<'a>(answers: impl Iterator<Item = &'a Answer>) -> String {
     let Timing { prepare, queue, compute, .. } = longest(answers);
-    let [(prepare, a), (queue, b), (compute, c)] = [prepare, queue, compute].map(ms);
-    format!("prepare;dur={prepare}.{a:03}, queue;dur={queue}.{b:03}, compute;dur={compute}.{c:03}")
+    let [prepare, queue, compute] = [prepare, queue, compute].map(Millis);
+    format!("prepare;dur={prepare}, queue;dur={queue}, compute;dur={compute}")
 }
 
-/// Whole milliseconds, and the microseconds beyond: decimals of a float take longer to find than all the rest here.
-fn ms(phase: Duration) -> (u128, u32) {
-    (phase.as_millis(), phase.subsec_micros() % 1000)
+/// Milliseconds with three decimals, without a float: finding the decimals of one takes longer than all the rest here.
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0.as_millis(), self.0.subsec_micros() % 1000)
+    }
 }
 
 /// The longest of each phase.
