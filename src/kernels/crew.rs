@@ -6,8 +6,8 @@
 //! a few µs and takes tens of µs to arrive, so it happens once a row and only for `WORTH_WAKING` work; a helper goes
 //! back to sleep when it is dismissed, or after `SPIN` with nothing to do.
 //!
-//! Parts are claimed, not assigned (see [`Parts`]): a helper that comes late or is taken off its core holds up no more
-//! than the part it is in. Who computes a part changes no bit, as long as no part reads what another writes.
+//! Parts are claimed, not assigned (see [`Parts`]): a helper that comes late holds up nobody, and one that is taken off its
+//! core no more than the parts it has claimed. Who computes a part changes no bit, as long as no part reads what another writes.
 
 mod helper;
 mod parts;

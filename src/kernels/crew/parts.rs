@@ -4,6 +4,9 @@
 //! front, others from the back, by compare and exchange: each on a line of its own until somebody runs out. The same
 //! parts fall to the same core work after work, whose second-level cache holds their weights. A share of an earlier
 //! work, told by its number, is a share that nobody has touched yet: nothing has to be reset between works.
+//!
+//! An exchange waits for everything that was stored before, so that a core cannot begin a part while it ends another. The
+//! owner takes most of its share at once, therefore, and only what late helpers may have to be spared part by part.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -22,7 +25,11 @@ pub struct Parts<'a>(Source<'a>);
 #[derive(Debug)]
 enum Source<'a> {
     Alone(Range<usize>),
-    Claimed(Claims<'a>),
+    Claimed {
+        claims: Claims<'a>,
+        /// Claimed, and not asked for yet.
+        held: Range<usize>,
+    },
 }
 
 /// One thread in one work.
@@ -50,13 +57,13 @@ impl<'a> Parts<'a> {
     }
 
     pub(super) fn claimed(claims: Claims<'a>) -> Self {
-        Self(Source::Claimed(claims))
+        Self(Source::Claimed { claims, held: 0..0 })
     }
 
     /// Whether other threads have a share in the work.
     #[must_use]
     pub fn are_shared(&self) -> bool {
-        matches!(self.0, Source::Claimed(_))
+        matches!(self.0, Source::Claimed { .. })
     }
 }
 
@@ -66,42 +73,50 @@ impl Iterator for Parts<'_> {
     fn next(&mut self) -> Option<usize> {
         match &mut self.0 {
             Source::Alone(parts) => parts.next(),
-            Source::Claimed(claims) => claims.next(),
+            Source::Claimed { claims, held } => held.next().or_else(|| {
+                *held = claims.next()?;
+                held.next()
+            }),
         }
     }
 }
 
 impl Claims<'_> {
-    fn next(&self) -> Option<usize> {
+    fn next(&self) -> Option<Range<usize>> {
         let people = self.seats.len();
         let others = (1..people).map(|step| (self.seat + step) % people);
         self.claim(self.seat, End::Front)
             .or_else(|| others.into_iter().find_map(|seat| self.claim(seat, End::Back)))
     }
 
-    /// Takes one part of a seat's share. That nobody else has it is all that is promised here: what parts read and
-    /// write is ordered by joining and leaving the work.
-    fn claim(&self, seat: usize, end: End) -> Option<usize> {
+    /// Takes parts of a seat's share: most of one that is whole from its front, otherwise one. That nobody else has them is
+    /// all that is promised here: what parts read and write is ordered by joining and leaving the work.
+    fn claim(&self, seat: usize, end: End) -> Option<Range<usize>> {
         let left = &self.seats[seat].left;
         let tag = (self.number % NUMBERS) << 32;
         let mut seen = left.load(Ordering::Relaxed);
         loop {
-            let (front, back) = if seen >> 32 << 32 == tag {
-                ((seen >> 16 & 0xffff) as usize, (seen & 0xffff) as usize)
-            } else {
+            let is_whole = seen >> 32 << 32 != tag;
+            let (front, back) = if is_whole {
                 let people = self.seats.len();
                 (seat * self.parts / people, (seat + 1) * self.parts / people)
+            } else {
+                ((seen >> 16 & 0xffff) as usize, (seen & 0xffff) as usize)
             };
             if front >= back {
                 return None;
             }
-            let (part, front, back) = match end {
-                End::Front => (front, front + 1, back),
-                End::Back => (back - 1, front, back - 1),
+            let (parts, front, back) = match end {
+                End::Front => {
+                    let at_once = if is_whole { (back - front) * 3 / 4 } else { 0 };
+                    let next = front + at_once.max(1);
+                    (front..next, next, back)
+                }
+                End::Back => (back - 1..back, front, back - 1),
             };
             let word = tag | (front << 16 | back) as u64;
             match left.compare_exchange_weak(seen, word, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Some(part),
+                Ok(_) => return Some(parts),
                 Err(now) => seen = now,
             }
         }

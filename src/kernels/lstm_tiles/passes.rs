@@ -20,7 +20,7 @@
     reason = "closures and adapters over vectors would not be inlined with them"
 )]
 
-use std::arch::x86_64::{__m512, _MM_HINT_ET0, _mm_prefetch, _mm512_setzero_ps};
+use std::arch::x86_64::{__m512, _mm512_setzero_ps};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
@@ -294,11 +294,6 @@ impl<'a, M: TileMatrix> Passes<'a, M> {
             let divisors = [load(&raw const (*kept).input, first), load(&raw const (*kept).forget, first)];
             let cells = gates::cell(cells, divisors, load_fraction(&raw const (*kept).g, first));
             store(&raw mut (*kept).cell, first, cells);
-            // Another core may have read the hidden states that were there.
-            let hidden = self.before.hidden.addr().wrapping_sub(self.before.cells.addr());
-            for row in 0..N {
-                _mm_prefetch::<_MM_HINT_ET0>(places[row].wrapping_byte_add(hidden).cast());
-            }
             for row in 0..N {
                 cells[row].store(places[row]);
             }
