@@ -79,6 +79,19 @@ fn on_large_pages(lines: &mut Vec<Line>) {
     }
 }
 
+/// Asks for the cache line of this address.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "an instruction must land in the loop that asks")]
+pub(super) fn prefetch_line(place: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing; any address will do.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 impl<T> Deref for Aligned<T> {
     type Target = [T];
 

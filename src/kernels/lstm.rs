@@ -16,7 +16,7 @@
 //! takes is an exponent of two, so weights and biases are multiplied by log₂ e before they are packed ([`to_exponents`]).
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 
-use super::aligned::{Aligned, LINE};
+use super::aligned::{Aligned, LINE, prefetch_line};
 use super::cpu::Level;
 use super::crew::{Load, Parts, Team};
 use super::gates;
@@ -244,7 +244,7 @@ impl Step<'_> {
         let width = self.cell.width();
         for row in self.rows.iter().take(PREFETCHED_ROWS) {
             for line in self.before[row.slot * width..][..width].chunks(LINE) {
-                input::prefetch_line(line.as_ptr());
+                prefetch_line(line.as_ptr());
             }
         }
     }

@@ -11,6 +11,7 @@
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 #![expect(clippy::needless_range_loop, reason = "a reference to one sum would keep all of them in memory")]
 
+use super::aligned::prefetch_line;
 use super::checked::Checked;
 use super::cpu::Level;
 use super::lanes::{self, Kernel, Lanes};
@@ -125,24 +126,34 @@ impl Part<'_> {
         for tile in 0..tiles {
             // As even as can be: a low tile wastes the loads of its weights.
             let (from, to) = (tile * rows / tiles, (tile + 1) * rows / tiles);
+            let tile = Tile { from, ahead: self.ahead::<N>(tiles - 1 - tile) };
             match to - from {
-                8 if highest >= 8 => self.tile::<V, 8, N>(machine, from, output),
-                7 if highest >= 7 => self.tile::<V, 7, N>(machine, from, output),
-                6 if highest >= 6 => self.tile::<V, 6, N>(machine, from, output),
-                5 if highest >= 5 => self.tile::<V, 5, N>(machine, from, output),
-                4 if highest >= 4 => self.tile::<V, 4, N>(machine, from, output),
-                3 if highest >= 3 => self.tile::<V, 3, N>(machine, from, output),
-                2 if highest >= 2 => self.tile::<V, 2, N>(machine, from, output),
-                _ => self.tile::<V, 1, N>(machine, from, output),
+                8 if highest >= 8 => self.tile::<V, 8, N>(machine, tile, output),
+                7 if highest >= 7 => self.tile::<V, 7, N>(machine, tile, output),
+                6 if highest >= 6 => self.tile::<V, 6, N>(machine, tile, output),
+                5 if highest >= 5 => self.tile::<V, 5, N>(machine, tile, output),
+                4 if highest >= 4 => self.tile::<V, 4, N>(machine, tile, output),
+                3 if highest >= 3 => self.tile::<V, 3, N>(machine, tile, output),
+                2 if highest >= 2 => self.tile::<V, 2, N>(machine, tile, output),
+                _ => self.tile::<V, 1, N>(machine, tile, output),
             }
         }
+    }
+
+    /// What a tile asks for ahead, a vector in every step. The weights that follow this part come from the second-level cache:
+    /// the last N tiles ask for as many, each for its share; the ones before ask for what is there.
+    #[inline(always)]
+    fn ahead<const N: usize>(&self, tiles_to_come: usize) -> *const f32 {
+        let panel = self.product.panel;
+        let share = (N - 1).checked_sub(tiles_to_come);
+        panel.as_ptr().wrapping_add(share.map_or(0, |share| panel.len() + panel.len() / N * share))
     }
 
     #[inline(always)]
     fn tile<V: Lanes, const R: usize, const N: usize>(
         &self,
         machine: Checked<V>,
-        from: usize,
+        Tile { from, mut ahead }: Tile,
         output: Scatter<'_>,
     ) {
         let Product { input, rows, runs, run, panel, bias, floor, outs } = self.product;
@@ -172,6 +183,8 @@ impl Part<'_> {
                     // SAFETY: `check` saw that the panel has N vectors for each of `runs.len() · run` steps.
                     vectors[n] = unsafe { V::load(weights.add(n * V::WIDTH)) };
                 }
+                prefetch_line(ahead);
+                ahead = ahead.wrapping_add(V::WIDTH);
                 // SAFETY: the step has N vectors; after the last one this is the panel's end.
                 weights = unsafe { weights.add(N * V::WIDTH) };
                 for row in 0..R {
@@ -192,6 +205,15 @@ impl Part<'_> {
             }
         }
     }
+}
+
+/// Some of a product's rows.
+#[derive(Clone, Copy)]
+struct Tile {
+    /// The first.
+    from: usize,
+    /// Weights to be asked for, a vector after the other.
+    ahead: *const f32,
 }
 
 /// Rows of a tile that is `n` vectors wide. 32 registers: 6 · 4 sums, 4 weights and a value are 29; with fewer

@@ -1,6 +1,8 @@
 //! Every metric's name, meaning and unit, and the functions that record them. Labels come from closed sets only:
 //! outcomes and methods from lists, models and routes from those there are, so no caller can add a series.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -44,10 +46,11 @@ pub const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 /// From one step of an engine that is recorded to the next: recording one takes some hundredths of a step of 10 µs.
 pub const STEP_METRICS_PERIOD: Duration = Duration::from_micros(100);
 
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+
 /// Installs the process's recorder, once; a second call returns the first one's handle. What is recorded before is
 /// lost, and a [`BatchMeter`] made before records nothing.
 pub fn install_metrics() -> PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
             let recorder = builder().build_recorder();
@@ -290,11 +293,47 @@ impl VerifyMeter {
     }
 }
 
+/// The series of one route, found once by every thread: the recorder finds one by labels that have to be allocated.
+struct RouteMeter {
+    seconds: Histogram,
+    /// Method and status, and how many were answered so.
+    answered: Vec<(&'static str, u16, Counter)>,
+}
+
+thread_local! {
+    static ROUTES: RefCell<HashMap<String, RouteMeter>> = RefCell::default();
+}
+
 /// A request was answered: matched route (never the raw path), method, status.
 pub fn record_request(route: &str, method: &'static str, status: u16, took: Duration) {
-    let labels = [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
-    counter!(REQUESTS, &labels).increment(1);
-    histogram!(REQUEST_SECONDS, "route" => route.to_owned()).record(took);
+    if HANDLE.get().is_none() {
+        return;
+    }
+    ROUTES.with_borrow_mut(|routes| {
+        if let Some(meter) = routes.get_mut(route) {
+            meter.record(route, method, status, took);
+        } else {
+            let seconds = histogram!(REQUEST_SECONDS, "route" => route.to_owned());
+            let meter = RouteMeter { seconds, answered: Vec::new() };
+            routes.entry(route.to_owned()).or_insert(meter).record(route, method, status, took);
+        }
+    });
+}
+
+impl RouteMeter {
+    fn record(&mut self, route: &str, method: &'static str, status: u16, took: Duration) {
+        self.seconds.record(took);
+        let known = self.answered.iter().find(|(with, to, _)| (*with, *to) == (method, status));
+        if let Some((_, _, counter)) = known {
+            counter.increment(1);
+        } else {
+            let labels =
+                [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
+            let counter = counter!(REQUESTS, &labels);
+            counter.increment(1);
+            self.answered.push((method, status, counter));
+        }
+    }
 }
 
 /// A version was loaded, or refused.
@@ -321,6 +360,8 @@ mod tests {
         meter.waited(Duration::from_millis(2));
         meter.step(5, Duration::from_micros(7));
         record_request("/metrics-test", "GET", 204, Duration::from_millis(3));
+        record_request("/metrics-test", "GET", 204, Duration::from_millis(3));
+        record_request("/metrics-test", "GET", 500, Duration::from_millis(3));
         record_load("metrics-test", false, Duration::from_secs(1));
         handle.run_upkeep();
         let text = handle.render();
@@ -338,8 +379,9 @@ mod tests {
             "sconce_batch_rows_bucket{model=\"metrics-test\",le=\"4\"} 0",
             "sconce_batch_rows_bucket{model=\"metrics-test\",le=\"8\"} 1",
             "sconce_step_seconds_bucket{model=\"metrics-test\",le=\"0.00001\"} 1",
-            "sconce_requests_total{route=\"/metrics-test\",method=\"GET\",status=\"204\"} 1",
-            "sconce_request_seconds_count{route=\"/metrics-test\"} 1",
+            "sconce_requests_total{route=\"/metrics-test\",method=\"GET\",status=\"204\"} 2",
+            "sconce_requests_total{route=\"/metrics-test\",method=\"GET\",status=\"500\"} 1",
+            "sconce_request_seconds_count{route=\"/metrics-test\"} 3",
             "sconce_model_loads_total{model=\"metrics-test\",outcome=\"refused\"} 1",
             "sconce_model_load_seconds_count{model=\"metrics-test\"} 1",
         ] {

@@ -3,7 +3,7 @@
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 
 use super::{Input, Row};
-use crate::kernels::aligned::{Aligned, LINE};
+use crate::kernels::aligned::{Aligned, LINE, prefetch_line};
 use crate::kernels::cpu::Level;
 use crate::kernels::gemm::{Packed, VECTORS, accumulate, load_four};
 use crate::kernels::lanes::Lanes;
@@ -112,18 +112,6 @@ impl Inputs {
             }
         }
     }
-}
-
-/// Asks for the cache line of this address.
-#[inline(always)]
-pub(in crate::kernels) fn prefetch_line(place: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing; any address will do.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(place.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }
 
 /// Columns of a layer: four gates of its units, rounded up to whole panels.

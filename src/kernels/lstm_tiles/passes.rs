@@ -27,11 +27,10 @@ use std::ptr;
 
 use super::kept::{Kept, load, load_fraction, store, store_fraction};
 use super::{GROUP, Numbers, Offsets, PANEL, Step, prepared};
-use crate::kernels::aligned::LINE;
+use crate::kernels::aligned::{LINE, prefetch_line};
 use crate::kernels::gates::{self, Fraction};
 use crate::kernels::lanes::Lanes;
 use crate::kernels::lstm::Input;
-use crate::kernels::lstm::input::prefetch_line;
 use crate::kernels::tile_matrix::{Gate, TileMatrix};
 
 /// A thread's share of a step.
