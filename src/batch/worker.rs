@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clocks::StepClocks;
+use super::clocks::{StepClocks, StepSampler};
 use super::message::{Done, Message, Ticket};
 use super::queue::{Queue, Taken};
 use super::tally::Admission;
 use super::{Engine, Error, RowError};
 use crate::limits::ENGINE_ROWS_MAX;
-use crate::telemetry::metrics::{DispatchReason, STEP_METRICS_PERIOD};
+use crate::telemetry::metrics::DispatchReason;
 
 /// Starts a worker on this seat; one that the system refuses counts as ended.
 pub(super) fn spawn<E: Engine>(seat: Seat<E>) {
@@ -98,8 +98,7 @@ pub(super) struct Worker<E: Engine> {
     company: bool,
     /// The time, looked at after each step: some steps take little longer than looking.
     now: Instant,
-    /// When a step was last shown in the metrics.
-    shown: Option<Instant>,
+    sampler: StepSampler,
 }
 
 /// The engine cannot be brought back to a sound state: the worker ends.
@@ -114,8 +113,19 @@ impl<E: Engine> Worker<E> {
         };
         let slots = (0..capacity).map(|_| None).collect();
         let (finished, unreported) = (Vec::new(), Duration::ZERO);
-        let (now, shown) = (Instant::now(), None);
-        Some(Self { seat, engine, slots, held: 0, lent: 0, finished, unreported, company: false, now, shown })
+        let (now, sampler) = (Instant::now(), StepSampler::default());
+        Some(Self {
+            seat,
+            engine,
+            slots,
+            held: 0,
+            lent: 0,
+            finished,
+            unreported,
+            company: false,
+            now,
+            sampler,
+        })
     }
 
     /// Computes and answers one row, past the queue.
@@ -248,7 +258,9 @@ impl<E: Engine> Worker<E> {
         let took = self.now.saturating_duration_since(started);
         self.unreported += took;
         self.company |= rows > 1;
-        self.show(rows, took);
+        if self.sampler.takes(started) {
+            self.seat.queue.meter.step(rows, took);
+        }
         if !self.finished.is_empty() {
             let work = self.finished.iter().filter_map(|(slot, _)| self.slots.get(*slot)?.as_ref());
             let work = work.map(|held| held.work).sum();
@@ -258,15 +270,6 @@ impl<E: Engine> Worker<E> {
         finished.drain(..).for_each(|(slot, result)| self.answer(slot, result));
         self.finished = finished;
         Ok(())
-    }
-
-    /// Shows a step in the metrics, unless another was shown a moment before.
-    fn show(&mut self, rows: usize, took: Duration) {
-        let passed = |shown| self.now.saturating_duration_since(shown);
-        if self.shown.is_none_or(|shown| passed(shown) >= STEP_METRICS_PERIOD) {
-            self.shown = Some(self.now);
-            self.seat.queue.meter.step(rows, took);
-        }
     }
 
     /// Takes the row out of its slot.
@@ -369,30 +372,5 @@ impl<E: Engine> Held<E> {
         );
         self.ticket.answer(Err(Error::Panicked), &seat.queue.meter);
         false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tower::Layer as _;
-
-    use super::super::BatchLayer;
-    use super::super::tests::{config, outcome, send};
-    use super::super::toy::{Countdown, Row, row};
-    use super::*;
-    use crate::telemetry::metrics::install_metrics;
-
-    #[test]
-    fn steps_are_in_the_metrics_no_more_often_than_they_may() {
-        let (metrics, started) = (install_metrics(), Instant::now());
-        let batch = BatchLayer::new(config("shown-steps", 8)).layer(|| Countdown::free(1));
-        assert!(outcome(send(&batch, Row { steps: 10_000, ..row(1) })).is_ok());
-        batch.join();
-        let most = 1 + started.elapsed().as_micros() / STEP_METRICS_PERIOD.as_micros();
-        let text = metrics.render();
-        let count = text.lines().find_map(|line| {
-            line.strip_prefix("sconce_step_seconds_count{model=\"shown-steps\"} ")?.parse::<u128>().ok()
-        });
-        assert!(count.is_some_and(|count| (1..=most).contains(&count)), "{count:?} of at most {most}");
     }
 }

@@ -105,12 +105,12 @@ fn describe() {
     describe_histogram!(
         BATCH_ROWS,
         Unit::Count,
-        "Rows held in a step of an engine, by model. Of the steps that follow each other within 0.1 ms the first counts."
+        "Rows held in a step of an engine, by model. Of the steps that begin within 0.1 ms the first counts."
     );
     describe_histogram!(
         STEP_SECONDS,
         Unit::Seconds,
-        "Seconds that a step of an engine took, by model. Of the steps that follow each other within 0.1 ms the first counts."
+        "Seconds that a step of an engine took, by model. Of the steps that begin within 0.1 ms the first counts."
     );
     describe_counter!(
         VERIFIED,
@@ -296,8 +296,8 @@ impl VerifyMeter {
 /// The series of one route, found once by every thread: the recorder finds one by labels that have to be allocated.
 struct RouteMeter {
     seconds: Histogram,
-    /// Method and status, and how many were answered so.
-    answered: Vec<(&'static str, u16, Counter)>,
+    /// How many were answered with each method and status.
+    answered: Vec<((&'static str, u16), Counter)>,
 }
 
 thread_local! {
@@ -310,29 +310,31 @@ pub fn record_request(route: &str, method: &'static str, status: u16, took: Dura
         return;
     }
     ROUTES.with_borrow_mut(|routes| {
+        if !routes.contains_key(route) {
+            routes.insert(route.to_owned(), RouteMeter::new(route));
+        }
         if let Some(meter) = routes.get_mut(route) {
-            meter.record(route, method, status, took);
-        } else {
-            let seconds = histogram!(REQUEST_SECONDS, "route" => route.to_owned());
-            let meter = RouteMeter { seconds, answered: Vec::new() };
-            routes.entry(route.to_owned()).or_insert(meter).record(route, method, status, took);
+            meter.seconds.record(took);
+            meter.answered(route, (method, status)).increment(1);
         }
     });
 }
 
 impl RouteMeter {
-    fn record(&mut self, route: &str, method: &'static str, status: u16, took: Duration) {
-        self.seconds.record(took);
-        let known = self.answered.iter().find(|(with, to, _)| (*with, *to) == (method, status));
-        if let Some((_, _, counter)) = known {
-            counter.increment(1);
-        } else {
-            let labels =
-                [("route", route.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
-            let counter = counter!(REQUESTS, &labels);
-            counter.increment(1);
-            self.answered.push((method, status, counter));
-        }
+    fn new(route: &str) -> Self {
+        let seconds = histogram!(REQUEST_SECONDS, "route" => route.to_owned());
+        Self { seconds, answered: Vec::new() }
+    }
+
+    fn answered(&mut self, route: &str, with: (&'static str, u16)) -> &Counter {
+        let known = self.answered.iter().position(|(of, _)| *of == with);
+        let at = known.unwrap_or_else(|| {
+            let (method, status) = (with.0.to_owned(), with.1.to_string());
+            let labels = [("route", route.to_owned()), ("method", method), ("status", status)];
+            self.answered.push((with, counter!(REQUESTS, &labels)));
+            self.answered.len() - 1
+        });
+        &self.answered[at].1
     }
 }
 
