@@ -7,7 +7,8 @@
 //! back to sleep when it is dismissed, or after `SPIN` with nothing to do.
 //!
 //! Parts are claimed, not assigned (see [`Parts`]): a helper that comes late holds up nobody, and one that is taken off its
-//! core no more than the parts it has claimed. Who computes a part changes no bit, as long as no part reads what another writes.
+//! core no more than the parts it has claimed. Who computes a part changes no bit, as long as no part reads what another
+//! writes.
 
 mod helper;
 mod parts;

@@ -7,8 +7,8 @@
 //! broadcasts 6 values (10 loads, 5 cycles) for 24 products (12 cycles, 768 flops), so the products bound it. A panel
 //! is passed in parts of at most [`STEPS`] steps, 96 · 64 · 4 = 24 KiB, which stay in L1 while all rows pass; between
 //! parts the sums wait in the output. The part that follows comes from the second-level cache meanwhile, a vector in every
-//! step: asked for faster than that it holds up the loads. AVX2: 6 rows × 2 vectors. The order of a row's sum is step by step whatever tile
-//! and part it is in: a row's result does not depend on its company, nor on the instruction set.
+//! step: asked for faster than that, it holds up the loads. AVX2: 6 rows × 2 vectors. The order of a row's sum is step by
+//! step whatever tile and part it is in: a row's result does not depend on its company, nor on the instruction set.
 #![expect(clippy::inline_always, reason = "an instruction must land in the function compiled for it")]
 #![expect(clippy::needless_range_loop, reason = "a reference to one sum would keep all of them in memory")]
 

@@ -5,8 +5,8 @@
 //! parts fall to the same core work after work, whose second-level cache holds their weights. A share of an earlier
 //! work, told by its number, is a share that nobody has touched yet: nothing has to be reset between works.
 //!
-//! An exchange waits for everything that was stored before, so that a core cannot begin a part while it ends another. The
-//! owner takes most of its share at once, therefore, and only what late helpers may have to be spared part by part.
+//! An exchange waits for everything that was stored before, so that a core cannot begin a part while it ends another. So
+//! the owner of a share takes most of it at once, and part by part only the rest, which others take when it comes late.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
