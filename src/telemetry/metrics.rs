@@ -304,19 +304,19 @@ thread_local! {
     static ROUTES: RefCell<HashMap<String, RouteMeter>> = RefCell::default();
 }
 
-/// A request was answered: matched route (never the raw path), method, status.
+/// A request was answered: matched route (never the raw path), method, status. Without a recorder nothing is kept: a series
+/// found then would stay empty.
 pub fn record_request(route: &str, method: &'static str, status: u16, took: Duration) {
     if HANDLE.get().is_none() {
         return;
     }
-    ROUTES.with_borrow_mut(|routes| {
-        if !routes.contains_key(route) {
-            routes.insert(route.to_owned(), RouteMeter::new(route));
-        }
-        if let Some(meter) = routes.get_mut(route) {
-            meter.seconds.record(took);
-            meter.answered(route, (method, status)).increment(1);
-        }
+    let count = |meter: &mut RouteMeter| {
+        meter.seconds.record(took);
+        meter.answered(route, (method, status)).increment(1);
+    };
+    ROUTES.with_borrow_mut(|routes| match routes.get_mut(route) {
+        Some(meter) => count(meter),
+        None => count(routes.entry(route.to_owned()).or_insert_with(|| RouteMeter::new(route))),
     });
 }
 
