@@ -6,6 +6,7 @@
 mod environment;
 mod file;
 mod key;
+mod machine;
 mod origins;
 mod platform;
 mod problem;
@@ -14,6 +15,7 @@ mod settings;
 mod value;
 
 pub use key::Key;
+pub use machine::{Machine, Scheduling};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reader::Effective;
 pub use settings::{Http, Log, Models, Pipelines, Settings};

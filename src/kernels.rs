@@ -35,5 +35,6 @@ pub mod packed_bf16;
 pub mod packed_i24;
 pub mod peak;
 pub mod pool;
+pub mod threads;
 pub mod tile_matrix;
 pub mod winograd;

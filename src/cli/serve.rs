@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::settings::SettingsArguments;
 use super::{Failure, output};
 use crate::app::{self, Addresses, ServeError};
-use crate::config::{Configuration, Settings};
+use crate::config::{Configuration, Scheduling, Settings};
+use crate::kernels::threads;
 use crate::pipeline::Pipeline;
 use crate::registry::Registry;
 use crate::telemetry::install_logs;
@@ -30,6 +31,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     install_logs(settings.log.format, &settings.log.filter).map_err(Failure::data)?;
     for sentence in unheeded {
         tracing::warn!("{sentence}");
+    }
+    // The threads that are started from here on inherit it.
+    if settings.machine.scheduling == Scheduling::Batch
+        && let Err(error) = threads::wake_in_turn()
+    {
+        tracing::warn!(%error, "the system refuses machine.scheduling = \"batch\": threads are scheduled as usual");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

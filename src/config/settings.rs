@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::machine::{self, Machine};
 use super::reader::Reader;
 use super::{Key, Value, origins, platform};
 use crate::engine::{DeviceChoice, EngineChoice};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub pipelines: Pipelines,
     /// The door.
     pub http: Http,
+    /// How the machine is used.
+    pub machine: Machine,
     /// Logs.
     pub log: Log,
 }
@@ -105,9 +108,10 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     let default_models = default_models(reader);
     let http = http(reader, default_models);
     models.multi = reader.switch(&Key::new(["platform", "multi_model"]));
+    let machine = machine::keys(reader);
     let log = log(reader);
     relations(reader, &pipelines, &http.config);
-    Settings { models, pipelines, http, log }
+    Settings { models, pipelines, http, machine, log }
 }
 
 fn models(reader: &mut Reader) -> Models {

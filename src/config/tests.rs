@@ -73,6 +73,7 @@ fn the_compiled_in_file_says_what_the_limits_say() {
     assert_eq!(settings.models.poll, Some(Duration::from_secs(limits::POLL_SECONDS_DEFAULT)));
     assert!(settings.models.watch);
     assert_eq!(settings.models.policies.default, Policy::Latest(NonZeroUsize::MIN));
+    assert_eq!(settings.machine.scheduling, Scheduling::default());
     assert_eq!((settings.log.format, settings.log.filter.as_str()), (LogFormat::Auto, "info"));
 }
 
