@@ -49,6 +49,11 @@ pub const DEADLINE_MS_DEFAULT: u64 = 10_000;
 pub const DEADLINE_MS_MAX: u64 = 120_000;
 /// Seconds that in-flight requests have once draining began, by default.
 pub const DRAIN_SECONDS_DEFAULT: u64 = 25;
+/// Microseconds after an answer in which a thread looks for the next request before it sleeps, by default: what a client
+/// on the same machine takes to ask again, with its thread woken.
+pub const AWAKE_US_DEFAULT: u64 = 60;
+/// Microseconds that an operator may have a thread look for the next request.
+pub const AWAKE_US_MAX: u64 = 1000;
 /// Bytes of a request id taken over from the caller.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Connections an operator may allow.
@@ -104,8 +109,10 @@ pub const TEXT_BYTES_MAX: usize = 64 * KIB;
 pub const TEXT_BYTES_INLINE_MAX: usize = 4 * KIB;
 /// Microseconds that a row may be expected to take that its caller computes when every worker is asleep: about what
 /// waking one and being woken by it take together on a machine whose cores sleep deeply, and as long as a task may keep
-/// others waiting. A longer row gains more by the cores of the idle workers.
+/// others waiting.
 pub const LONE_ROW_US_MAX: u64 = 100;
+/// The same for a task that alone has asked for a while: nobody waits but, for once, the first to come beside.
+pub const ALONE_ROW_US_MAX: u64 = 500;
 /// Tokens of one text that a model may ask for.
 pub const TEXT_TOKENS_MAX: usize = 16_384;
 /// Pixels a side of an encoded picture.
@@ -306,6 +313,7 @@ const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
 const _: () =
     assert!(HEADER_SECONDS_DEFAULT <= HEADER_SECONDS_MAX && BODY_SECONDS_DEFAULT <= BODY_SECONDS_MAX);
 const _: () = assert!(DRAIN_SECONDS_DEFAULT <= DRAIN_SECONDS_MAX);
+const _: () = assert!(AWAKE_US_DEFAULT <= AWAKE_US_MAX);
 const _: () = assert!(POLL_SECONDS_DEFAULT <= POLL_SECONDS_MAX);
 const _: () = assert!(PICTURE_PIXELS_MAX * 4 <= PICTURE_DECODE_BYTES_MAX);
 const _: () = assert!(GOLDEN_BYTES_MAX > MANIFEST_BYTES_MAX);

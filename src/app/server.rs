@@ -290,6 +290,7 @@ mod tests {
                 deadline_default: Duration::from_secs(5),
                 deadline_max: Duration::from_secs(5),
                 drain_timeout: Duration::from_secs(5),
+                awake: Duration::ZERO,
                 request_inputs_max: 8,
                 default_models: BTreeMap::new(),
                 cors: http::Cors::Off,

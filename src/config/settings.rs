@@ -298,6 +298,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
     let deadline_default = millis("deadline_ms_default");
     let deadline_max = millis("deadline_ms_max");
     let drain = reader.integer(&key("drain_timeout_seconds"), &(0..=limits::DRAIN_SECONDS_MAX));
+    let awake = reader.integer(&key("awake_us"), &(0..=limits::AWAKE_US_MAX));
     let model_control = reader.switch(&key("model_control"));
     let cors = origins::cors(reader, &key("cors_origins"));
     let conformance_models = reader.switch(&key("conformance_models"));
@@ -310,6 +311,7 @@ fn http(reader: &mut Reader, default_models: BTreeMap<Task, ModelName>) -> Http 
         deadline_default,
         deadline_max,
         drain_timeout: Duration::from_secs(drain),
+        awake: Duration::from_micros(awake),
         request_inputs_max,
         default_models,
         cors,

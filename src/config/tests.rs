@@ -62,6 +62,7 @@ fn the_compiled_in_file_says_what_the_limits_say() {
     assert_eq!(http.deadline_default, Duration::from_millis(limits::DEADLINE_MS_DEFAULT));
     assert_eq!(http.deadline_max, Duration::from_millis(limits::DEADLINE_MS_MAX));
     assert_eq!(http.drain_timeout, Duration::from_secs(limits::DRAIN_SECONDS_DEFAULT));
+    assert_eq!(http.awake, Duration::from_micros(limits::AWAKE_US_DEFAULT));
     assert!(http.default_models.is_empty());
     let own = &settings.pipelines.default;
     assert_eq!((own.engine, own.engine_rows), (EngineChoice::Auto, None), "0 means measured");

@@ -1,5 +1,7 @@
 //! The loop that accepts connections, and the drain that answers whoever was accepted before it ends.
 
+mod attentive;
+mod callers;
 mod gathered;
 mod preface;
 
@@ -22,6 +24,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use self::attentive::Attentive;
+use self::callers::{Caller, Callers};
 use self::gathered::{Calls, Gathered};
 use self::preface::{Begun, Spoken};
 use super::admin::admin_router;
@@ -83,6 +87,7 @@ async fn serve_router(
     let door = Door {
         service,
         speech: Speech::new(config),
+        callers: Callers::default(),
         permits: Arc::new(Semaphore::new(config.connections_max)),
         phase: watch::Sender::new(Phase::Open),
     };
@@ -114,6 +119,7 @@ enum Phase {
 struct Door {
     service: Router,
     speech: Speech,
+    callers: Callers,
     /// One a connection; when all are back, no connection is open.
     permits: Arc<Semaphore>,
     phase: watch::Sender<Phase>,
@@ -124,6 +130,8 @@ struct Door {
 struct Speech {
     /// Time for the first bytes, by which the version is known.
     first_bytes: Duration,
+    /// Time after an answer in which a thread looks for the next request before it sleeps.
+    awake: Duration,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
@@ -148,7 +156,7 @@ impl Speech {
             // A peer that is gone without a word is noticed by the answer to a ping that does not come.
             .keep_alive_interval(Duration::from_secs(HTTP2_PING_SECONDS))
             .keep_alive_timeout(Duration::from_secs(HTTP2_PONG_SECONDS));
-        Self { first_bytes: config.header_timeout, http1, http2 }
+        Self { first_bytes: config.header_timeout, awake: config.awake, http1, http2 }
     }
 }
 
@@ -203,22 +211,24 @@ impl Door {
     fn spawn(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         // Answers are small: waiting to fill a packet only adds to their latency.
         let _ = stream.set_nodelay(true);
-        let router = self.service.clone();
+        let (router, caller) = (self.service.clone(), self.callers.caller());
+        let asked = caller.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut router = router.clone();
-            async move {
+            asked.during(async move {
                 poll_fn(|cx| <Router as tower::Service<Request<Body>>>::poll_ready(&mut router, cx)).await?;
                 let response = tower::Service::call(&mut router, request.map(Body::new)).await?;
                 Ok::<_, Infallible>(response)
-            }
+            })
         });
-        let held = Held { phase: self.phase.subscribe(), _permit: permit };
+        let held = Held { caller, phase: self.phase.subscribe(), _permit: permit };
         tokio::spawn(converse(stream, self.speech.clone(), service, held));
     }
 }
 
 /// What a connection has of its door while it is open.
 struct Held {
+    caller: Caller,
     phase: watch::Receiver<Phase>,
     _permit: OwnedSemaphorePermit,
 }
@@ -242,11 +252,13 @@ where
     };
     match begun {
         Ok(Ok((Spoken::Http1, begun))) => {
-            run(speech.http1.serve_connection(TokioIo::new(begun), service), &mut held.phase).await;
+            let stream = TokioIo::new(Attentive::new(begun, held.caller, speech.awake));
+            run(speech.http1.serve_connection(stream, service), &mut held.phase).await;
         }
         Ok(Ok((Spoken::Http2, begun))) => {
             let calls = Calls::default();
-            let stream = TokioIo::new(Gathered::new(begun, calls.clone()));
+            let attentive = Attentive::new(begun, held.caller, speech.awake);
+            let stream = TokioIo::new(Gathered::new(attentive, calls.clone()));
             let counted = service_fn(move |request| calls.during(service.call(request)));
             run(speech.http2.serve_connection(stream, counted), &mut held.phase).await;
         }
@@ -260,7 +272,7 @@ trait Connection: Future<Output = hyper::Result<()>> {
     fn end(self: Pin<&mut Self>);
 }
 
-impl<S> Connection for http1::Connection<TokioIo<Begun>, S>
+impl<S> Connection for http1::Connection<TokioIo<Attentive<Begun>>, S>
 where
     S: HttpService<Incoming, ResBody = Body>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -270,7 +282,7 @@ where
     }
 }
 
-impl<S> Connection for http2::Connection<TokioIo<Gathered<Begun>>, S, TokioExecutor>
+impl<S> Connection for http2::Connection<TokioIo<Gathered<Attentive<Begun>>>, S, TokioExecutor>
 where
     S: HttpService<Incoming, ResBody = Body>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -33,6 +33,8 @@ pub struct Config {
     pub deadline_max: Duration,
     /// Time that in-flight requests have once draining began.
     pub drain_timeout: Duration,
+    /// Time after an answer in which a thread of a quiet server looks for the next request before it sleeps.
+    pub awake: Duration,
     /// Inputs in one request.
     pub request_inputs_max: usize,
     /// The model that answers for a task when a request names none; without one, the only model of the task.
@@ -129,8 +131,8 @@ impl fmt::Debug for Control {
 pub(super) mod tests {
     use super::*;
     use crate::limits::{
-        BODY_BYTES_DEFAULT, BODY_SECONDS_DEFAULT, CONNECTIONS_DEFAULT, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX,
-        DRAIN_SECONDS_DEFAULT, HEADER_SECONDS_DEFAULT, REQUEST_INPUTS_MAX,
+        AWAKE_US_DEFAULT, BODY_BYTES_DEFAULT, BODY_SECONDS_DEFAULT, CONNECTIONS_DEFAULT, DEADLINE_MS_DEFAULT,
+        DEADLINE_MS_MAX, DRAIN_SECONDS_DEFAULT, HEADER_SECONDS_DEFAULT, REQUEST_INPUTS_MAX,
     };
 
     /// A door over no models.
@@ -158,6 +160,7 @@ pub(super) mod tests {
             deadline_default: Duration::from_millis(DEADLINE_MS_DEFAULT),
             deadline_max: Duration::from_millis(DEADLINE_MS_MAX),
             drain_timeout: Duration::from_secs(DRAIN_SECONDS_DEFAULT),
+            awake: Duration::from_micros(AWAKE_US_DEFAULT),
             request_inputs_max: REQUEST_INPUTS_MAX,
             default_models: BTreeMap::new(),
             cors: Cors::Off,

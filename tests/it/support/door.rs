@@ -30,6 +30,7 @@ pub fn config() -> Config {
         deadline_default: Duration::from_millis(limits::DEADLINE_MS_MAX),
         deadline_max: Duration::from_millis(limits::DEADLINE_MS_MAX),
         drain_timeout: Duration::from_secs(limits::DRAIN_SECONDS_DEFAULT),
+        awake: Duration::from_micros(limits::AWAKE_US_DEFAULT),
         request_inputs_max: limits::REQUEST_INPUTS_MAX,
         default_models: BTreeMap::new(),
         cors: sconce::http::Cors::Off,
