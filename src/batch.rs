@@ -27,6 +27,7 @@ pub use engine::{Engine, RowError};
 pub use error::{Error, ROWS};
 pub use future::{ResponseFuture, ResponsesFuture};
 pub use layer::{BatchLayer, Config};
+pub use lone::LoneRows;
 pub use message::{Done, Job, Jobs};
 pub use priority::Priority;
 pub use service::Batch;

@@ -1,8 +1,6 @@
 //! The tower layer: a function that makes engines becomes a [`Batch`] service of rows.
 
-use std::time::Duration;
-
-use super::{Batch, Engine};
+use super::{Batch, Engine, LoneRows};
 
 /// How a batching layer is set up.
 #[derive(Clone, Debug)]
@@ -21,9 +19,8 @@ pub struct Config {
     pub work_unit: &'static str,
     /// Worker threads, each with an engine of its own; at least 1.
     pub workers: usize,
-    /// A row that is expected to take no longer is computed on its caller's thread, by one more engine, when no worker has
-    /// anything to do; `None`: never.
-    pub lone_row_max: Option<Duration>,
+    /// Which rows are computed on their callers' threads, by one more engine; `None`: none.
+    pub lone_rows: Option<LoneRows>,
 }
 
 /// Makes a [`Batch`] of a function that makes engines, one a worker, each on its worker's own thread, and one for callers.

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::task;
+
 use self::lanes::Lanes;
+use super::lone::{LoneRows, Streak};
 use super::message::Message;
 use super::rate::Rate;
 use super::tally::Tally;
@@ -63,6 +66,7 @@ struct State<R, A> {
     rate: Rate,
     /// Of the rows that had an engine for themselves. Rows in company share its time: theirs says nothing of a lone one's.
     lone: Rate,
+    streak: Streak,
 }
 
 /// Rows that come together.
@@ -106,7 +110,16 @@ impl<R, A> Queue<R, A> {
     /// An open queue within these bounds, served by `workers` that are about to start.
     pub(super) fn new(bounds: Bounds, workers: usize, meter: BatchMeter) -> Self {
         let (waiting, rate) = (Lanes::new(), Rate::default());
-        let state = State { waiting, work: 0, idle: 0, alive: workers, open: true, rate, lone: rate };
+        let state = State {
+            waiting,
+            work: 0,
+            idle: 0,
+            alive: workers,
+            open: true,
+            rate,
+            lone: rate,
+            streak: Streak::default(),
+        };
         Self {
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -134,7 +147,7 @@ impl<R, A> Queue<R, A> {
     }
 
     /// Enqueues rows together, all of them or none; unless they are given back: no worker has anything to do, and they
-    /// are expected to take no longer than `lone_max`.
+    /// are for a caller who has an engine at hand and computes such rows.
     ///
     /// # Errors
     /// [`Error::Full`], [`Error::TooLarge`] or [`Error::Closed`].
@@ -142,7 +155,7 @@ impl<R, A> Queue<R, A> {
         &self,
         priority: Priority,
         messages: M,
-        lone_max: Option<Duration>,
+        lone: Option<LoneRows>,
     ) -> Result<Option<M>, Error>
     where
         M: AsRef<[Message<R, A>]> + IntoIterator<Item = Message<R, A>>,
@@ -163,9 +176,7 @@ impl<R, A> Queue<R, A> {
         if !state.open {
             return Err(Error::Closed);
         }
-        if lone_max.is_some_and(|max| {
-            state.quiet() && state.lone.expected(came.work).is_some_and(|took| took <= max)
-        }) {
+        if state.is_callers(lone, came.work) {
             return Ok(Some(messages));
         }
         if let Some(refused) = state.refuse(&self.bounds, came) {
@@ -310,6 +321,14 @@ impl<R, A> State<R, A> {
     /// Whether every worker is asleep and none is about to be woken.
     fn quiet(&self) -> bool {
         self.idle == self.alive && self.waiting.is_empty()
+    }
+
+    /// Whether the rows that have just come are for their caller, who computes such rows.
+    fn is_callers(&mut self, lone: Option<LoneRows>, work: usize) -> bool {
+        // Without an engine at hand another caller computes.
+        self.streak.note(task::try_id(), lone.is_some() && self.quiet());
+        let max = lone.map_or(Duration::ZERO, |rows| self.streak.row_max(rows));
+        self.quiet() && self.lone.expected(work).is_some_and(|took| took <= max)
     }
 
     /// Why rows that come together are refused; `None` when they fit. An empty queue has room for any one row, or a

@@ -47,7 +47,7 @@ impl<E: Engine> Batch<E> {
             clocks: Arc::clone(&clocks),
         };
         (0..workers).for_each(|index| worker::spawn(seat(index)));
-        let lone = config.lone_row_max.and_then(|took_max| Lone::new(seat(workers), took_max));
+        let lone = config.lone_rows.and_then(|rows| Lone::new(seat(workers), rows));
         Self { owner: Arc::new(Owner { queue, clocks, lone }) }
     }
 
@@ -131,8 +131,10 @@ impl<E: Engine> tower::Service<Job<E::Row>> for Batch<E> {
         let lone = self.owner.lone.as_ref().and_then(Lone::seize);
         match self.enqueue(priority, [message], lone.as_ref()) {
             Ok(given_back) => {
-                if let (Some(lone), Some([message])) = (lone, given_back) {
-                    lone.compute(message);
+                match (lone, given_back) {
+                    (Some(lone), Some([message])) => lone.compute(message),
+                    (Some(lone), None) => lone.stand_back(),
+                    (None, _) => {}
                 }
                 ResponseFuture::waiting(reply, self.patience(arrival))
             }
@@ -160,7 +162,12 @@ impl<E: Engine> tower::Service<Jobs<E::Row>> for Batch<E> {
         let (messages, replies): (Vec<_>, Vec<_>) =
             rows.into_iter().map(|(row, work)| arrival.message(row, work)).unzip();
         match self.enqueue(priority, messages, None) {
-            Ok(_) => ResponsesFuture::waiting(replies, self.patience(arrival)),
+            Ok(_) => {
+                if let Some(lone) = self.owner.lone.as_ref().and_then(Lone::seize) {
+                    lone.stand_back();
+                }
+                ResponsesFuture::waiting(replies, self.patience(arrival))
+            }
             Err(error) => ResponsesFuture::refused(error),
         }
     }
@@ -207,8 +214,8 @@ impl<E: Engine> Batch<E> {
         M: AsRef<[Message<E::Row, E::Answer>]> + IntoIterator<Item = Message<E::Row, E::Answer>>,
     {
         let (queue, rows) = (&self.owner.queue, messages.as_ref().len());
-        let lone_max = lone.map(|lone| lone.took_max);
-        queue.push(priority, messages, lone_max).inspect_err(|_| queue.meter.rows(RowOutcome::Refused, rows))
+        let lone = lone.map(|lone| lone.rows);
+        queue.push(priority, messages, lone).inspect_err(|_| queue.meter.rows(RowOutcome::Refused, rows))
     }
 
     fn patience(&self, Arrival { enqueued, deadline }: Arrival) -> Patience {

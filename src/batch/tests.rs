@@ -26,7 +26,7 @@ pub(super) fn config(name: &str, queue_rows_max: usize) -> Config {
         step_work_max: None,
         work_unit: "tokens",
         workers: 1,
-        lone_row_max: None,
+        lone_rows: None,
     }
 }
 
@@ -53,7 +53,7 @@ fn job(row: Row, deadline: Option<Instant>) -> Job<Row> {
     Job { row, work: 1, deadline, priority: Priority::default() }
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(HANGING, future).await.expect("it hangs") })
 }

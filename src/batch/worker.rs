@@ -140,9 +140,15 @@ impl<E: Engine> Worker<E> {
         served
     }
 
-    /// Steps until no row is left.
+    /// Lets go of the idle workers' cores.
+    pub(super) fn stand_back(&mut self) -> Result<(), Broken> {
+        self.lend(0).inspect_err(|_| self.give_up())
+    }
+
+    /// Steps until no row is left, with the cores of the idle workers, which it keeps.
     fn finish(&mut self) -> Result<(), Broken> {
         while self.held > 0 {
+            self.lend(self.seat.queue.idle())?;
             self.step()?;
             self.evict_in_vain()?;
         }

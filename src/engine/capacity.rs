@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::cost::{Cost, Trial};
 use super::{Plan, PlannedEngine};
+use crate::batch::LoneRows;
 use crate::limits::{
-    COST_CANDLE_MS_MAX, COST_KERNELS_MS_MAX, ENGINE_ROWS_AUTO_CPU_MAX, ENGINE_ROWS_AUTO_DEVICE_MAX,
-    ENGINE_ROWS_DEFAULT, ENGINE_ROWS_MAX, LONE_ROW_US_MAX, STEP_PIXELS_MAX, STEP_TOKENS_MAX,
+    ALONE_ROW_US_MAX, COST_CANDLE_MS_MAX, COST_KERNELS_MS_MAX, ENGINE_ROWS_AUTO_CPU_MAX,
+    ENGINE_ROWS_AUTO_DEVICE_MAX, ENGINE_ROWS_DEFAULT, ENGINE_ROWS_MAX, LONE_ROW_US_MAX, STEP_PIXELS_MAX,
+    STEP_TOKENS_MAX,
 };
 use crate::nn::Architecture;
 use crate::value::Features;
@@ -59,12 +61,14 @@ impl Plan {
         }
     }
 
-    /// The longest that a row may be expected to take and still be computed by its caller on an idle server. `None` where
-    /// a row starts threads or a device of its own.
+    /// Which rows their callers may compute on an idle server of so many workers. `None` where a row starts threads or a
+    /// device of its own.
     #[must_use]
-    pub fn lone_row_max(&self) -> Option<Duration> {
-        let kernels = !matches!(self, Self::Candle(..));
-        kernels.then_some(Duration::from_micros(LONE_ROW_US_MAX))
+    pub fn lone_rows(&self, workers: usize) -> Option<LoneRows> {
+        let [short_max, alone_max] = [LONE_ROW_US_MAX, ALONE_ROW_US_MAX].map(Duration::from_micros);
+        // One thread for all callers finds nobody computing even where many wait: it would compute their rows one by one.
+        let short_max = if workers > 1 { short_max } else { Duration::ZERO };
+        (!matches!(self, Self::Candle(..))).then_some(LoneRows { short_max, alone_max })
     }
 
     /// `None` when the engine refuses the rows or panics; a version that does either is found out by its golden samples.

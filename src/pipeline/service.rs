@@ -295,7 +295,7 @@ fn batching(name: &str, manifest: &Manifest, plan: &Plan, config: &Config) -> ba
         step_work_max: plan.step_work_max(),
         work_unit,
         workers: config.workers,
-        lone_row_max: plan.lone_row_max(),
+        lone_rows: plan.lone_rows(config.workers),
     }
 }
 

@@ -8,7 +8,7 @@ use candle_core::Device;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use sconce::batch::{Batch, BatchLayer, Config, Engine, Job, Priority, ResponseFuture};
+use sconce::batch::{Batch, BatchLayer, Config, Engine, Job, LoneRows, Priority, ResponseFuture};
 use sconce::engine::{Plan, PlannedEngine, Precision};
 use sconce::nn::{Architecture, Weights, conv, lstm};
 use sconce::value::{Features, Logits};
@@ -148,7 +148,7 @@ fn start(plan: &Plan, Setup { capacity, workers, step_work_max }: Setup) -> Batc
         step_work_max,
         work_unit: "tokens",
         workers,
-        lone_row_max: Some(Duration::MAX),
+        lone_rows: Some(LoneRows { short_max: Duration::MAX, alone_max: Duration::MAX }),
     };
     BatchLayer::new(config).layer(move || plan.engine(capacity))
 }

@@ -25,7 +25,7 @@ fn config(name: &str) -> Config {
         step_work_max: Some(10),
         work_unit: "pixels",
         workers: 2,
-        lone_row_max: None,
+        lone_rows: None,
     }
 }
 

@@ -53,6 +53,8 @@ fn wait(shared: &Shared, seat: usize, last: u64) -> Option<u64> {
         if shared.board.wanted.load(Ordering::Relaxed) < seat || since.elapsed() >= SPIN {
             return None;
         }
+        // Whoever has something to do goes first.
+        thread::yield_now();
     }
 }
 
