@@ -4,6 +4,7 @@
 //! *admit from the queue up to capacity · step · answer the finished · sleep only when empty and idle*; there is no
 //! timer: an idle worker never waits for company, and a batch is decided when a worker is free, never earlier.
 
+mod asker;
 mod clocks;
 mod engine;
 mod error;
@@ -23,6 +24,7 @@ mod tests;
 #[cfg(test)]
 mod toy;
 
+pub use asker::asked_by;
 pub use engine::{Engine, RowError};
 pub use error::{Error, ROWS};
 pub use future::{ResponseFuture, ResponsesFuture};

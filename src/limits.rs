@@ -111,7 +111,7 @@ pub const TEXT_BYTES_INLINE_MAX: usize = 4 * KIB;
 /// waking one and being woken by it take together on a machine whose cores sleep deeply, and as long as a task may keep
 /// others waiting.
 pub const LONE_ROW_US_MAX: u64 = 100;
-/// The same for a task that alone has asked for a while: nobody waits but, for once, the first to come beside.
+/// The same for one who alone has asked for a while: nobody waits but, for once, the first to come beside.
 pub const ALONE_ROW_US_MAX: u64 = 500;
 /// Tokens of one text that a model may ask for.
 pub const TEXT_TOKENS_MAX: usize = 16_384;

@@ -1,14 +1,14 @@
 //! A row that finds every worker asleep may be computed by its caller: waking a worker, and being woken by it, takes
 //! longer than a short row, and a third as long as one that takes a few hundred microseconds.
 //!
-//! A caller's thread has other callers to attend to, so a longer row is for the workers, unless one task alone has
-//! asked for a while, one row at a time: then there is nobody else. Such a row has the cores of the idle workers, and
-//! what helps with it is kept awake for the next one.
+//! It must not be where many ask. Their requests are read on the same few threads, one after the other, and each would find
+//! the workers asleep and be computed alone, at several times the cost of a row in a batch: on one core that halved
+//! the requests/s of short texts. So it is only for the rows of the last two who asked, when they have been the only ones for a
+//! while. A caller's thread has others to attend to, so a longer row is for the workers, unless one alone asks. Such a
+//! row has the cores of the idle workers, and what helps with it is kept awake for the next one.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
-
-use tokio::task;
 
 use super::Engine;
 use super::message::Message;
@@ -17,32 +17,50 @@ use super::worker::{Seat, Worker};
 /// Which rows callers compute themselves when every worker is asleep.
 #[derive(Clone, Copy, Debug)]
 pub struct LoneRows {
-    /// Rows that are expected to take no longer.
+    /// Where no more than two ask: rows that are expected to take no longer.
     pub short_max: Duration,
-    /// Rows that are expected to take no longer, of a task that alone has asked for a while.
+    /// Where one alone asks: rows that are expected to take no longer.
     pub alone_max: Duration,
 }
 
-/// Rows of one task, one after the other with no other's between, before the task counts as alone.
-const ALONE_ROWS: u32 = 16;
+/// Rows in a row by which it is told that few ask.
+const FEW_ROWS: u32 = 16;
 
-/// Whether one task asks for rows again and again, one at a time, and nobody else. HTTP/1.1 has a task a connection.
+/// How many have asked of late.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streak {
-    task: Option<task::Id>,
-    rows: u32,
+    /// Who asked last, and who did before, if it was somebody else.
+    askers: [Option<usize>; 2],
+    /// Rows in a row that were asked for by these two.
+    few: u32,
+    /// Rows in a row that were asked for by the last one and found nobody computing.
+    alone: u32,
 }
 
 impl Streak {
-    /// A row comes from this task, or from none, and finds nobody computing, or somebody.
-    pub(super) fn note(&mut self, task: Option<task::Id>, quiet: bool) {
-        let goes_on = quiet && self.task.is_some() && self.task == task;
-        *self = Self { task, rows: if goes_on { self.rows.saturating_add(1) } else { 0 } };
+    /// A row comes from this asker, and finds nobody computing, or somebody.
+    pub(super) fn note(&mut self, asker: Option<usize>, quiet: bool) {
+        let Some(asker) = asker else {
+            *self = Self::default();
+            return;
+        };
+        let [last, other] = self.askers;
+        let again = last == Some(asker);
+        let one_of_two = again || other.is_none_or(|other| other == asker);
+        self.few = if one_of_two { self.few.saturating_add(1) } else { 0 };
+        self.alone = if again && quiet { self.alone.saturating_add(1) } else { 0 };
+        if !again {
+            self.askers = [Some(asker), last];
+        }
     }
 
     /// The longest that the row which came last may be expected to take and still be its caller's.
-    pub(super) fn row_max(self, rows: LoneRows) -> Duration {
-        if self.rows >= ALONE_ROWS { rows.alone_max } else { rows.short_max }
+    pub(super) fn row_max(self, rows: LoneRows) -> Option<Duration> {
+        match (self.alone >= FEW_ROWS, self.few >= FEW_ROWS) {
+            (true, _) => Some(rows.alone_max),
+            (false, true) => Some(rows.short_max),
+            (false, false) => None,
+        }
     }
 }
 
@@ -109,10 +127,16 @@ mod tests {
 
     use tower::Layer as _;
 
-    use super::super::tests::{HANGING, config, heard, outcome, run, send};
+    use super::super::asker::tests::asking_as;
+    use super::super::tests::{self, HANGING, config, heard, outcome};
     use super::super::toy::{Countdown, Event, Fate, Row, Stage, answer, row};
-    use super::super::{Batch, BatchLayer, Config, Error};
+    use super::super::{Batch, BatchLayer, Config, Error, ResponseFuture};
     use super::*;
+
+    /// Sends a row, as one and the same asker.
+    fn send(batch: &Batch<Countdown>, row: Row) -> ResponseFuture<u64> {
+        asking_as(1, || tests::send(batch, row))
+    }
 
     /// One worker, and callers that compute rows which take no longer than this.
     fn staged(short_max: Duration) -> (Batch<Countdown>, Stage, Receiver<Event>) {
@@ -162,11 +186,15 @@ mod tests {
     #[test]
     fn what_rows_take_in_company_says_nothing_of_a_row_alone() {
         let (batch, stage, events) = staged(HANGING);
-        let first = send(&batch, Row { steps: 2, ..row(1) });
-        assert_eq!(heard(&events), Event::Step(vec![1]));
-        let second = send(&batch, Row { steps: 2, ..row(2) });
-        stage.gate.allow(u32::MAX);
-        assert_eq!((outcome(first), outcome(second)), (Ok(answer(1)), Ok(answer(2))));
+        for _ in 0..FEW_ROWS {
+            let first = send(&batch, Row { steps: 2, ..row(1) });
+            assert_eq!(heard(&events), Event::Step(vec![1]));
+            let second = send(&batch, Row { steps: 2, ..row(2) });
+            stage.gate.allow(3);
+            assert_eq!((outcome(first), outcome(second)), (Ok(answer(1)), Ok(answer(2))));
+            assert_eq!((heard(&events), heard(&events)), (Event::Step(vec![1, 2]), Event::Step(vec![2])));
+        }
+        stage.gate.allow(1);
         let worker = stage.stepped.lock().unwrap()[0];
         // One that is awake would compute the next row in any case.
         while batch.idle() == 0 {
@@ -176,21 +204,18 @@ mod tests {
         assert_eq!(stage.stepped.lock().unwrap().last(), Some(&worker), "nothing is known of rows alone");
     }
 
-    /// Sends so many rows from one task, each when the worker sleeps; which of them are computed on its thread.
-    fn computed_by_task(batch: &Batch<Countdown>, stage: &Stage, rows: u32) -> Vec<bool> {
-        let (batch, stage) = (batch.clone(), stage.clone());
-        run(async move {
-            let task = tokio::spawn(async move {
-                let mut here = Vec::new();
-                for id in 0..rows {
-                    asleep(&batch);
-                    assert_eq!(send(&batch, row(id)).await.map(|done| done.answer), Ok(answer(id)));
-                    here.push(stage.stepped.lock().unwrap().last() == Some(&thread::current().id()));
-                }
-                here
-            });
-            task.await.unwrap()
-        })
+    /// Sends so many rows, each when the worker sleeps; which of them are computed on this thread.
+    fn computed_here(
+        batch: &Batch<Countdown>,
+        stage: &Stage,
+        askers: impl IntoIterator<Item = usize>,
+    ) -> Vec<bool> {
+        let computed = askers.into_iter().zip(0..).map(|(asker, id)| {
+            asleep(batch);
+            assert_eq!(outcome(asking_as(asker, || tests::send(batch, row(id)))), Ok(answer(id)));
+            stage.stepped.lock().unwrap().last() == Some(&thread::current().id())
+        });
+        computed.collect()
     }
 
     fn asleep(batch: &Batch<Countdown>) {
@@ -201,20 +226,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_longer_row_is_its_callers_when_one_task_alone_has_asked_for_a_while() {
-        let rows = LoneRows { short_max: Duration::ZERO, alone_max: HANGING };
+    /// What is computed by callers, of rows that these ask for in turn: all from the first of them on; `None`: nothing.
+    fn computed_from(short_max: Duration, askers: &[usize]) -> Option<usize> {
+        let rows = LoneRows { short_max, alone_max: HANGING };
         let (batch, stage, _events) = staged_with(rows);
+        stage.gate.allow(u32::MAX);
+        let here = computed_here(&batch, &stage, askers.iter().copied().cycle().take(60));
+        let first = here.iter().position(|here| *here);
+        assert!(here.iter().skip(first.unwrap_or(60)).all(|here| *here), "{here:?}");
+        first
+    }
+
+    #[test]
+    fn short_rows_are_their_callers_where_two_ask_and_longer_ones_where_one_does() {
+        let few = usize::try_from(FEW_ROWS).unwrap();
+        assert_eq!(computed_from(HANGING, &[1]), Some(few - 1));
+        assert_eq!(computed_from(HANGING, &[1, 2]), Some(few - 1));
+        assert_eq!(computed_from(HANGING, &[1, 2, 3]), None);
+        assert_eq!(computed_from(Duration::ZERO, &[1]), Some(few));
+        assert_eq!(computed_from(Duration::ZERO, &[1, 2]), None);
+    }
+
+    #[test]
+    fn who_asks_alone_has_the_idle_cores_until_somebody_else_asks() {
+        let (batch, stage, _events) = staged_with(LoneRows { short_max: Duration::ZERO, alone_max: HANGING });
         stage.gate.allow(u32::MAX);
         let lent = || stage.lent.lock().unwrap().last().copied();
         for _ in 0..2 {
-            let here = computed_by_task(&batch, &stage, ALONE_ROWS + 2);
-            let first = usize::try_from(ALONE_ROWS).unwrap();
-            assert!(here.iter().enumerate().all(|(row, here)| *here == (row >= first)), "{here:?}");
-            assert_eq!(lent(), Some(1), "with the core of the idle worker, for the next row too");
-            // A row of another task is for the worker, which needs its core.
-            asleep(&batch);
-            assert_eq!(computed_by_task(&batch, &stage, 1), [false]);
+            let here = computed_here(&batch, &stage, [1; FEW_ROWS as usize + 2]);
+            assert_eq!((here.last(), lent()), (Some(&true), Some(1)), "for the next row, too");
+            assert_eq!(computed_here(&batch, &stage, [2]), [false]);
             assert_eq!(lent(), Some(0));
         }
     }

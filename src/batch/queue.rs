@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::task;
-
 use self::lanes::Lanes;
+use super::asker::asker;
 use super::lone::{LoneRows, Streak};
 use super::message::Message;
 use super::rate::Rate;
@@ -326,9 +325,9 @@ impl<R, A> State<R, A> {
     /// Whether the rows that have just come are for their caller, who computes such rows.
     fn is_callers(&mut self, lone: Option<LoneRows>, work: usize) -> bool {
         // Without an engine at hand another caller computes.
-        self.streak.note(task::try_id(), lone.is_some() && self.quiet());
-        let max = lone.map_or(Duration::ZERO, |rows| self.streak.row_max(rows));
-        self.quiet() && self.lone.expected(work).is_some_and(|took| took <= max)
+        self.streak.note(asker(), lone.is_some() && self.quiet());
+        let max = lone.and_then(|rows| self.streak.row_max(rows)).filter(|_| self.quiet());
+        max.is_some_and(|max| self.lone.expected(work).is_some_and(|took| took <= max))
     }
 
     /// Why rows that come together are refused; `None` when they fit. An empty queue has room for any one row, or a

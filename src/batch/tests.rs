@@ -53,7 +53,7 @@ fn job(row: Row, deadline: Option<Instant>) -> Job<Row> {
     Job { row, work: 1, deadline, priority: Priority::default() }
 }
 
-pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
+fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(HANGING, future).await.expect("it hangs") })
 }

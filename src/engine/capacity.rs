@@ -61,13 +61,10 @@ impl Plan {
         }
     }
 
-    /// Which rows their callers may compute on an idle server of so many workers. `None` where a row starts threads or a
-    /// device of its own.
+    /// Which rows their callers may compute on an idle server. `None` where a row starts threads or a device of its own.
     #[must_use]
-    pub fn lone_rows(&self, workers: usize) -> Option<LoneRows> {
+    pub fn lone_rows(&self) -> Option<LoneRows> {
         let [short_max, alone_max] = [LONE_ROW_US_MAX, ALONE_ROW_US_MAX].map(Duration::from_micros);
-        // One thread for all callers finds nobody computing even where many wait: it would compute their rows one by one.
-        let short_max = if workers > 1 { short_max } else { Duration::ZERO };
         (!matches!(self, Self::Candle(..))).then_some(LoneRows { short_max, alone_max })
     }
 

@@ -295,7 +295,7 @@ fn batching(name: &str, manifest: &Manifest, plan: &Plan, config: &Config) -> ba
         step_work_max: plan.step_work_max(),
         work_unit,
         workers: config.workers,
-        lone_rows: plan.lone_rows(config.workers),
+        lone_rows: plan.lone_rows(),
     }
 }
 

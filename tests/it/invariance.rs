@@ -8,7 +8,7 @@ use candle_core::Device;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use sconce::batch::{Batch, BatchLayer, Config, Engine, Job, LoneRows, Priority, ResponseFuture};
+use sconce::batch::{Batch, BatchLayer, Config, Engine, Job, LoneRows, Priority, ResponseFuture, asked_by};
 use sconce::engine::{Plan, PlannedEngine, Precision};
 use sconce::nn::{Architecture, Weights, conv, lstm};
 use sconce::value::{Features, Logits};
@@ -203,7 +203,7 @@ proptest! {
         let batch = start(&plan, setup);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let answers = runtime.block_on(async {
-            tokio::time::timeout(HANGING, play(&batch, &architecture, &events)).await.expect("it hangs")
+            tokio::time::timeout(HANGING, asked_by(1, play(&batch, &architecture, &events))).await.expect("it hangs")
         });
         batch.join();
         let sent = events.iter().filter(|event| matches!(event, Event::Send { .. })).count();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use crate::batch::asked_by;
+
 /// Calls of one connection, one after the other with no other's between, before it counts as alone.
 const ALONE_CALLS: u32 = 16;
 
@@ -42,13 +44,13 @@ impl Callers {
 }
 
 impl Caller {
-    /// Counts a call until its answer is there, or nobody waits for it any more.
+    /// Counts a call until its answer is there, or nobody waits for it any more; its rows are known as this connection's.
     pub(super) fn during<F: Future>(&self, answer: F) -> impl Future<Output = F::Output> + use<F> {
         let call = self.begin();
-        async move {
+        asked_by(self.number, async move {
             let _call = call;
             answer.await
-        }
+        })
     }
 
     fn begin(&self) -> Call {
