@@ -1,11 +1,11 @@
 //! A row that finds every worker asleep may be computed by its caller: waking a worker, and being woken by it, takes
 //! longer than a short row, and a third as long as one that takes a few hundred microseconds.
 //!
-//! It must not be where many ask. Their requests are read on the same few threads, one after the other, and each would find
-//! the workers asleep and be computed alone, at several times the cost of a row in a batch: on one core that halved
-//! the requests/s of short texts. So it is only for the rows of the last two who asked, when they have been the only ones for a
-//! while. A caller's thread has others to attend to, so a longer row is for the workers, unless one alone asks. Such a
-//! row has the cores of the idle workers, and what helps with it is kept awake for the next one.
+//! It must not be where many ask. Their requests are read on the same few threads, one after the other, and each would
+//! find the workers asleep and be computed alone, at several times the cost of a row in a batch: on one core that
+//! halved the requests/s of short texts. So it is only for the rows of the last two who asked, when they have been the
+//! only ones for a while. A caller's thread has others to attend to, so a longer row is for the workers, unless one
+//! alone asks. Such a row has the cores of the idle workers, and what helps with it is kept awake for the next one.
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;

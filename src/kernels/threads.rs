@@ -1,13 +1,14 @@
 //! How the system takes turns among this process's threads.
 //!
-//! The threads of a server wake each other for every request and every answer. By Linux's usual policy a thread that wakes
-//! may take the core from one that runs, in the middle of a step: it changes threads twice for one request and leaves cold
-//! caches behind. By the policy for batches (`SCHED_BATCH`) it goes to an idle core, or waits until the running thread sleeps
-//! or has had its slice, and then finds several requests or answers to attend to. Shares of the cores stay what they are.
+//! The threads of a server wake each other for every request and every answer. By Linux's usual policy a thread that
+//! wakes may take the core from one that runs, in the middle of a step: it changes threads twice for one request and
+//! leaves cold caches behind. By the policy for batches (`SCHED_BATCH`) it goes to an idle core, or waits until the
+//! running thread sleeps or has had its slice, and then finds several requests or answers to attend to. Shares of the
+//! cores stay what they are.
 //!
-//! Measured on two cores with the reference LSTM: 13 to 20 % more requests/s over 4 to 16 connections, 90 instead of 82 % of the
-//! bare engine's rows/s over HTTP; but where another program keeps every core busy, up to a half fewer over one
-//! connection, for that program is not interrupted either.
+//! Measured on two cores with the reference LSTM: 13 to 20 % more requests/s over 4 to 16 connections, 90 instead of 82
+//! % of the bare engine's rows/s over HTTP; but where another program keeps every core busy, up to a half fewer over
+//! one connection, for that program is not interrupted either.
 
 use std::io;
 

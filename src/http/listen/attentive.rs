@@ -1,10 +1,10 @@
 //! Connections that look for their next request before their thread sleeps.
 //!
-//! Waking a sleeping thread takes some microseconds, on a virtual machine tens of them: as long as a short text takes altogether.
-//! So the thread of a connection that alone asks, and was just answered, looks again and again, for a while
-//! (`http.awake_us`): it has nothing else to do. Between two looks it attends to whatever else has come, and offers its core
-//! to others. Where several ask, the moments in which nobody waits for an answer are no time to hold a core: it took 5 %
-//! of the requests/s of 16 and of 64 connections.
+//! Waking a sleeping thread takes some microseconds, on a virtual machine tens of them: as long as a short text takes
+//! altogether. So the thread of a connection that alone asks, and was just answered, looks again and again, for a while
+//! (`http.awake_us`): it has nothing else to do. Between two looks it attends to whatever else has come, and offers its
+//! core to others. Where several ask, the moments in which nobody waits for an answer are no time to hold a core: it
+//! took 5 % of the requests/s of 16 and of 64 connections.
 
 use std::io;
 use std::pin::{Pin, pin};
