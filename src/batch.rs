@@ -24,7 +24,7 @@ mod tests;
 #[cfg(test)]
 mod toy;
 
-pub use asker::asked_by;
+pub use asker::{asked_by, asker};
 pub use engine::{Engine, RowError};
 pub use error::{Error, ROWS};
 pub use future::{ResponseFuture, ResponsesFuture};

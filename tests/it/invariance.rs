@@ -203,7 +203,7 @@ proptest! {
         let batch = start(&plan, setup);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let answers = runtime.block_on(async {
-            tokio::time::timeout(HANGING, asked_by(1, play(&batch, &architecture, &events))).await.expect("it hangs")
+            tokio::time::timeout(HANGING, asked_by(Some(1), play(&batch, &architecture, &events))).await.expect("it hangs")
         });
         batch.join();
         let sent = events.iter().filter(|event| matches!(event, Event::Send { .. })).count();

@@ -29,25 +29,29 @@ struct Counts {
 pub(super) struct Caller {
     counts: Arc<Counts>,
     number: usize,
+    /// Its calls that have no answer yet: in HTTP/2 there may be several.
+    own: Arc<AtomicUsize>,
 }
 
 /// A call until it has its answer.
 #[derive(Debug)]
-struct Call(Arc<Counts>);
+struct Call(Caller);
 
 impl Callers {
     /// One more.
     pub(super) fn caller(&self) -> Caller {
         let number = self.0.connections.fetch_add(1, Ordering::Relaxed);
-        Caller { counts: Arc::clone(&self.0), number }
+        Caller { counts: Arc::clone(&self.0), number, own: Arc::default() }
     }
 }
 
 impl Caller {
-    /// Counts a call until its answer is there, or nobody waits for it any more; its rows are known as this connection's.
+    /// Counts a call until its answer is there, or nobody waits for it any more. Its rows are known as this connection's
+    /// unless others of its calls are under way.
     pub(super) fn during<F: Future>(&self, answer: F) -> impl Future<Output = F::Output> + use<F> {
+        let only = self.own.load(Ordering::Relaxed) == 0;
         let call = self.begin();
-        asked_by(self.number, async move {
+        asked_by(only.then_some(self.number), async move {
             let _call = call;
             answer.await
         })
@@ -57,9 +61,10 @@ impl Caller {
         let Counts { under_way, last, alone, .. } = &*self.counts;
         let same = last.swap(self.number, Ordering::Relaxed) == self.number;
         let others = under_way.fetch_add(1, Ordering::Relaxed);
+        self.own.fetch_add(1, Ordering::Relaxed);
         let calls = if same && others == 0 { alone.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
         alone.store(calls, Ordering::Relaxed);
-        Call(Arc::clone(&self.counts))
+        Call(self.clone())
     }
 
     /// Whether it alone has asked for a while, and has every answer.
@@ -73,13 +78,15 @@ impl Caller {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.own.fetch_sub(1, Ordering::Relaxed);
+        self.0.counts.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::batch::asker;
 
     /// A connection that has asked alone for a while, and what ends that: another one's call.
     pub(in super::super) fn alone() -> (Caller, impl Future<Output = ()>) {
@@ -89,6 +96,14 @@ pub(super) mod tests {
             drop(one.begin());
         }
         (one, async move { other.during(std::future::ready(())).await })
+    }
+
+    #[tokio::test]
+    async fn rows_are_known_as_a_connections_unless_it_asks_for_several_things_at_once() {
+        let one = Callers::default().caller();
+        let ask = || one.during(async { asker() });
+        let (first, second) = (ask(), ask());
+        assert_eq!((first.await, second.await, ask().await), (Some(0), None, Some(0)));
     }
 
     #[test]
