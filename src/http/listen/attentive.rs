@@ -99,7 +99,7 @@ mod tests {
     use super::super::callers::tests::alone;
     use super::*;
 
-    const FOREVER: Duration = Duration::from_secs(60);
+    const FOREVER: Duration = Duration::from_mins(1);
 
     /// How often a read is tried while the thread turns a hundred times, and nothing comes.
     async fn looks(mut stream: Attentive<DuplexStream>) -> usize {
