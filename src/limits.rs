@@ -107,8 +107,8 @@ pub const TEXT_BYTES_MAX: usize = 64 * KIB;
 /// Bytes of a text that is tokenized on the caller's task, in some hundred microseconds; longer ones, and pictures, go
 /// to the blocking pool.
 pub const TEXT_BYTES_INLINE_MAX: usize = 4 * KIB;
-/// Microseconds that a row may be expected to take that its caller computes when every worker is asleep: about what
-/// waking one and being woken by it take together on a machine whose cores sleep deeply, and as long as a task may keep
+/// Microseconds that a row may be expected to take that its caller computes when few ask and every worker is asleep: about
+/// what waking one and being woken by it take together on a machine whose cores sleep deeply, and as long as a task may keep
 /// others waiting.
 pub const LONE_ROW_US_MAX: u64 = 100;
 /// The same for one who alone has asked for a while: nobody waits but, for once, the first to come beside.

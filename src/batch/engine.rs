@@ -21,7 +21,8 @@ pub trait Engine: Send + 'static {
     fn admit(&mut self, slot: usize, row: Self::Row) -> Result<(), RowError>;
 
     /// So many other workers are idle: until it is told otherwise, the engine may compute what it holds on their cores
-    /// too. 0, as at the start, when a row is there for each of them, and when the engine does not hold just one.
+    /// too. 0, as at the start, when a row is there for each of them, and when the engine does not hold just one; what
+    /// callers compute with keeps them from one row to the next, until a worker has something to do.
     /// Called between steps. What runs where must not change a bit of any answer.
     fn lend(&mut self, idle: usize) {
         let _ = idle;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::message::Message;
-use super::worker::{Seat, Worker};
+use super::worker::{Broken, Seat, Worker};
 
 /// Which rows callers compute themselves when every worker is asleep.
 #[derive(Clone, Copy, Debug)]
@@ -101,19 +101,18 @@ pub(super) struct Seized<'a, E: Engine> {
 
 impl<E: Engine> Seized<'_, E> {
     /// Computes and answers a row on this thread.
-    pub(super) fn compute(mut self, message: Message<E::Row, E::Answer>) {
-        if let Some(worker) = &mut *self.worker
-            && worker.serve_one(message).is_err()
-        {
-            *self.worker = None;
-        }
+    pub(super) fn compute(self, message: Message<E::Row, E::Answer>) {
+        self.call(|worker| worker.serve_one(message));
     }
 
     /// Lets go of other cores: workers have something to do.
-    pub(super) fn stand_back(mut self) {
-        if let Some(worker) = &mut *self.worker
-            && worker.stand_back().is_err()
-        {
+    pub(super) fn stand_back(self) {
+        self.call(Worker::stand_back);
+    }
+
+    /// Gives the engine up for good where that leaves it broken.
+    fn call(mut self, call: impl FnOnce(&mut Worker<E>) -> Result<(), Broken>) {
+        if self.worker.as_mut().is_some_and(|worker| call(worker).is_err()) {
             *self.worker = None;
         }
     }

@@ -6,8 +6,8 @@
 //! running thread sleeps or has had its slice, and then finds several requests or answers to attend to. Shares of the
 //! cores stay what they are.
 //!
-//! Measured on two cores with the reference LSTM: 13 to 20 % more requests/s over 4 to 16 connections, 90 instead of 82
-//! % of the bare engine's rows/s over HTTP; but where another program keeps every core busy, up to a half fewer over
+//! Measured on two cores with the reference LSTM: 13 to 20 % more requests/s over 4 to 16 connections, 90 % of the bare
+//! engine's rows/s over HTTP instead of 82 %; but where another program keeps every core busy, up to a half fewer over
 //! one connection, for that program is not interrupted either.
 
 use std::io;
